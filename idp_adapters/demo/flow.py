@@ -1,0 +1,148 @@
+"""From the right password to a session: what the sidecar is asked, and what its answer leads to.
+
+The rules in one place, without HTTP. A second factor is demanded by the sidecar, by the client's floor
+(``always_second_factor``) or wished for by the application (``acr_values``); only a wish may go unfulfilled.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from idp_adapters.demo.hook import Verdict, action_without_answer
+from idp_adapters.demo.logins import Login
+from idp_adapters.demo.services import Services
+from idp_adapters.demo.sessions import Session
+from idp_adapters.demo.settings import ClientSettings
+from idp_adapters.demo.users import User
+
+Step = Literal["finish", "otp", "refuse"]
+MAX_CAPTURE_CHARS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What came with the password."""
+
+    capture: str | None
+    ip: str
+    user_agent: str
+
+
+def usable_capture(text: str | None) -> str | None:
+    """The hidden field, unless it is empty or of absurd size; its content is the sidecar's business alone."""
+    return text if text and len(text) <= MAX_CAPTURE_CHARS else None
+
+
+async def password_accepted(
+    s: Services, login: Login, client: ClientSettings, user: User, sent: Submission
+) -> tuple[Step, Login]:
+    """Ask the sidecar about this login and decide how it goes on; the login as it then stands."""
+    abandon(s, login)
+    sid = secrets.token_urlsafe(16)
+    verdict = await s.hook.evaluate(_question(login, user, sent, sid))
+    action = verdict.action if verdict else action_without_answer(client.fail_mode)
+    step = _next_step(action, login, client, user)
+    # A denial has no outcome to report; everything else is owed one.
+    decision_id = verdict.decision_id if verdict and action != "deny" else None
+    login = s.logins.evaluated(login, user.sub, sid, decision_id, _described(verdict, action))
+    if step == "otp":
+        s.logins.move(login, "otp")
+    elif step == "refuse":
+        _report(s, login, "failed")
+    return step, login
+
+
+def finish(s: Services, login: Login, previous: Session | None, *, second_factor: bool) -> str | None:
+    """Make the login real: its session cookie, or None when what it builds on is gone.
+
+    The browser's previous session ends; it would otherwise live on unseen. Only here is a success reported.
+    """
+    sub, sid = login.sub or "", login.sid or ""
+    if s.users.get(sub) is None:
+        return None
+    if login.decision is None:  # no password was asked: this adds a factor to the session that is running
+        if previous is None or previous.sid != sid:
+            return None
+        cookie = s.sessions.raise_acr(sid)
+    else:
+        if previous:
+            s.end(previous, report=False)
+        cookie = s.sessions.start(sid, sub, second_factor=second_factor, decision=login.decision)
+    s.logins.move(login, "done")
+    decision_id = s.logins.settle(login)
+    if decision_id:
+        s.hook.report_completion(decision_id, "succeeded", second_factor=second_factor, sid=sid)
+    return cookie
+
+
+def fail(s: Services, login: Login) -> None:
+    """Too many wrong codes."""
+    s.logins.move(login, "closed")
+    _report(s, login, "failed")
+
+
+def abandon(s: Services, login: Login) -> None:
+    """The user turned back, or began again and nobody waits for the earlier decision any more."""
+    _report(s, login, "abandoned")
+
+
+def sweep(s: Services) -> None:
+    """Clear away old transactions; whoever left the code page open and went has abandoned the login."""
+    for login in s.logins.sweep():
+        if login.decision_id:
+            s.hook.report_completion(login.decision_id, "abandoned", second_factor=False, sid=login.sid)
+
+
+def _next_step(action: str, login: Login, client: ClientSettings, user: User) -> Step:
+    if action == "deny":
+        return "refuse"
+    demanded = action == "step_up" or client.always_second_factor
+    if user.totp_secret and (demanded or wants_second_factor(login.request)):
+        return "otp"
+    if client.always_second_factor:
+        return "refuse"  # a floor that somebody without a second factor could walk under would be none
+    return "refuse" if action == "step_up" and client.without_second_factor == "deny" else "finish"
+
+
+def wants_second_factor(request: dict[str, str]) -> bool:
+    """Whether the application wished for acr 2."""
+    return "2" in request.get("acr_values", "").split()
+
+
+def _report(s: Services, login: Login, outcome: Literal["failed", "abandoned"]) -> None:
+    decision_id = s.logins.settle(login)
+    if decision_id:
+        s.hook.report_completion(decision_id, outcome, second_factor=False, sid=login.sid)
+
+
+def _question(login: Login, user: User, sent: Submission, sid: str) -> dict[str, Any]:
+    """The AuthZEN request. Both pages' captures go along when the username was asked first."""
+    context: dict[str, Any] = {
+        "attempt": login.attempt,
+        "attempt_started_at": int(login.attempt_started),
+        "sid": sid,
+        "ip": sent.ip,
+        "user_agent": sent.user_agent,
+        "acr": "1",
+    }
+    pages = [text for text in (login.username_capture, sent.capture) if text]
+    if pages:
+        context["capture"] = pages if login.layout == "split" else pages[-1]
+    return {
+        "subject": {"type": "user", "id": user.sub, "properties": {"name": user.username}},
+        "action": {"name": "login"},
+        "resource": {"type": "client", "id": login.client_id},
+        "context": context,
+    }
+
+
+def _described(verdict: Verdict | None, action: str) -> dict[str, Any]:
+    """What the account page may show about the decision: never the administrator's reason."""
+    if verdict is None:
+        return {"action": action, "source": "unreachable", "risk_level": "unknown", "message": ""}
+    return {
+        "action": action,
+        "source": verdict.source,
+        "risk_level": verdict.risk_level,
+        "message": verdict.reason_user,
+    }

@@ -1,0 +1,1 @@
+"""Thin routes: decode, one use case, encode. Pages for people live in ``console``."""

@@ -1,0 +1,198 @@
+"""What identity providers call: evaluation (AuthZEN 1.0), completion, events, profiles. Every call is signed."""
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from msgspec import Meta, Struct
+
+from sidecar.api.requests import Caller, Callers
+from sidecar.domain.decisions import Action, Answer, Attempt
+from sidecar.errors import BadRequest, StorageFailed
+from sidecar.keyring import Keyring
+from sidecar.ports import Assertions, Learning, Profiles
+from sidecar.usecases.assess import Assessor, request_digest
+from sidecar.usecases.complete import Completer
+from sidecar.usecases.profiles import describe
+from sidecar.usecases.reasons import FOR_USERS
+from sidecar.usecases.tell import tell
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
+CaptureText = Annotated[str, Meta(max_length=64 * 1024)]
+
+
+class _Properties(Struct):
+    name: Annotated[str, Meta(max_length=255)] | None = None
+
+
+class _Subject(Struct):
+    id: Identifier
+    type: str = "user"
+    properties: _Properties = msgspec.field(default_factory=_Properties)
+
+
+class _Named(Struct):
+    name: Literal["login", "session_check"]
+
+
+class _Resource(Struct):
+    id: Identifier
+    type: str = "client"
+
+
+class _Context(Struct):
+    attempt: Annotated[str, Meta(min_length=8, max_length=128)] | None = None
+    attempt_started_at: Annotated[float, Meta(ge=0)] | None = None
+    capture: CaptureText | Annotated[list[CaptureText], Meta(max_length=4)] | None = None
+    sid: Identifier | None = None
+    ip: Annotated[str, Meta(max_length=64)] | None = None
+    user_agent: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class _Evaluation(Struct):
+    subject: _Subject
+    action: _Named
+    resource: _Resource
+    context: _Context = msgspec.field(default_factory=_Context)
+
+
+class _Completion(Struct, forbid_unknown_fields=True):
+    outcome: str
+    second_factor: bool = False
+    sid: Identifier | None = None
+
+
+class _Event(Struct, forbid_unknown_fields=True):
+    type: str
+    subject: _Subject
+    sid: Identifier | None = None
+
+
+class _Whose(Struct, forbid_unknown_fields=True):
+    subject: _Subject
+
+
+def routes(
+    callers: Callers,
+    assessor: Assessor,
+    completer: Completer,
+    *,
+    profiles: Profiles,
+    learning: Learning,
+    assertions: Assertions,
+    keyring: Keyring,
+) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+    settings = callers.settings
+
+    @router.post("/access/v1/evaluation")
+    async def evaluation(request: Request) -> Response:
+        caller = await callers.verify(request)
+        attempt = _attempt(caller, _decode(caller.body, _Evaluation))
+        key = request.headers.get("idempotency-key")
+        if key is not None and not 8 <= len(key) <= 128:
+            raise BadRequest("an Idempotency-Key has 8 to 128 characters")
+        idempotency = (key, request_digest(caller.body)) if key else None
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(settings.deadline_ms / 1000):
+                answer = await assessor.assess(attempt, caller.assertion, idempotency)
+        except (TimeoutError, StorageFailed) as failure:
+            answer = assessor.degraded()
+            log.warning("decision_degraded", cause=type(failure).__name__, client=attempt.client)
+        log.info("decision", id=answer.decision_id, action=answer.consequence.action, rule=answer.rule_id,
+                 source=answer.source, ms=round((time.perf_counter() - began) * 1000, 1))  # fmt: skip
+        return JSONResponse(_encode(answer), headers={"Cache-Control": "no-store"})
+
+    @router.post("/v1/decisions/{decision_id}/completion")
+    async def completion(decision_id: str, request: Request) -> Response:
+        caller = await callers.verify(request)
+        told = _decode(caller.body, _Completion)
+        closed = await completer.complete(
+            caller.idp.tenant,
+            caller.idp.issuer,
+            decision_id,
+            outcome=told.outcome,
+            second_factor=told.second_factor,
+            sid=told.sid,
+            assertion=caller.assertion,
+        )
+        return JSONResponse({"closed": closed})
+
+    @router.post("/v1/events")
+    async def event(request: Request) -> Response:
+        caller = await callers.verify(request)
+        told = _decode(caller.body, _Event)
+        await tell(
+            learning,
+            assertions,
+            keyring,
+            tenant=caller.idp.tenant,
+            event=told.type,
+            subject=told.subject.id,
+            assertion=caller.assertion,
+        )
+        return Response(status_code=204)
+
+    @router.post("/v1/profiles")
+    async def profile(request: Request) -> Response:
+        caller = await callers.verify(request)
+        whose = _decode(caller.body, _Whose)
+        await assertions.spend(caller.assertion)
+        rows = describe(profiles, keyring, settings.learning, caller.idp.tenant, whose.subject.id, callers.clock)
+        return JSONResponse({"profiles": rows}, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(str(error)[:200]) from None
+
+
+def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
+    context = asked.context
+    captures = context.capture if isinstance(context.capture, list) else [context.capture] if context.capture else []
+    return Attempt(
+        tenant=caller.idp.tenant,
+        issuer=caller.idp.issuer,
+        subject=asked.subject.id,
+        name=asked.subject.properties.name,
+        action=asked.action.name,
+        client=asked.resource.id,
+        attempt=context.attempt,
+        started_at=context.attempt_started_at,
+        captures=tuple(captures),
+        sid=context.sid,
+        ip=context.ip,
+        user_agent=context.user_agent,
+    )
+
+
+def _encode(answer: Answer) -> dict[str, Any]:
+    """Encode an AuthZEN answer: a challenge is a ``false`` whose context says how to turn it into a ``true``."""
+    consequence = answer.consequence
+    context: dict[str, Any] = {
+        "decision_id": answer.decision_id,
+        "action": consequence.action,
+        "source": answer.source,
+        "risk_level": answer.risk_level,
+        "trust": answer.trust,
+        "effects": list(consequence.effects),
+        "reason_admin": {"en": f"{answer.rule_id}: {answer.reason}"},
+    }
+    if consequence.action is Action.STEP_UP:
+        context |= {"acr_values": consequence.acr_values, "factor": consequence.factor}
+    if consequence.action is not Action.ALLOW:
+        context["reason_user"] = {"en": FOR_USERS}
+    return {"decision": consequence.action is Action.ALLOW, "context": context}

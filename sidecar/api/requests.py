@@ -1,0 +1,111 @@
+"""What every route shares: bounded raw bodies, verified callers, errors as JSON with a stable code."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from sidecar.config import IdpSettings, Settings
+from sidecar.errors import BadRequest, BodyTooLarge, GaitkeeperError, TokenInvalid, UnsupportedMedia
+from sidecar.ports import Assertion
+from sidecar.tokens import Jwk, verify_request
+
+log = structlog.get_logger()
+
+MAX_HOOK_BYTES = 256 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified caller: the identity provider it is, its assertion, and the exact bytes it signed."""
+
+    idp: IdpSettings
+    assertion: Assertion
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Verifies that a request was signed by a configured identity provider."""
+
+    settings: Settings
+    keys: dict[str, list[Jwk]]
+    clock: Callable[[], float]
+
+    async def verify(self, request: Request) -> Caller:
+        """Read and verify one request. Raises BodyTooLarge, UnsupportedMedia, TokenInvalid."""
+        body = await bounded_body(request, MAX_HOOK_BYTES)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise UnsupportedMedia("send application/json")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise TokenInvalid("no bearer assertion")
+        claims = verify_request(
+            token,
+            self.keys,
+            audience=self.settings.base_url,
+            method=request.method,
+            url=self.settings.base_url + request.url.path,
+            body=body,
+            now=self.clock(),
+        )
+        return Caller(self.settings.idp(claims.issuer), (claims.issuer, claims.jti, claims.expires), body)
+
+
+async def bounded_body(request: Request, limit: int) -> bytes:
+    """Read a body of at most ``limit`` bytes without ever holding more. Raises BodyTooLarge, BadRequest."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise BodyTooLarge(f"at most {limit} bytes")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise BodyTooLarge(f"at most {limit} bytes")
+    return bytes(body)
+
+
+def error_response(error: GaitkeeperError) -> JSONResponse:
+    """Encode an error: ``{"error": code, "message": text}``."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    return JSONResponse({"error": error.code, "message": error.message}, error.status, headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error with its stable code; the unforeseen with ``internal`` and nothing of its text."""
+
+    @app.exception_handler(GaitkeeperError)
+    async def known(_: Request, error: GaitkeeperError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def routing(_: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        return JSONResponse({"error": code, "message": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        log.error("unforeseen", path=request.url.path, error=type(error).__name__, exc_info=error)
+        return error_response(GaitkeeperError("something went wrong here; it is logged"))
+
+    @app.middleware("http")
+    async def request_id(request: Request, call_next: Callable[[Request], object]) -> Response:
+        response: Response = await call_next(request)  # type: ignore[misc]
+        given = request.headers.get("x-request-id", "")
+        if _REQUEST_ID.fullmatch(given):  # echoed as AuthZEN asks, and only what cannot forge a header or a log line
+            response.headers["X-Request-ID"] = given
+        return response
+
+
+def origin_of(request: Request) -> str:
+    """Return the page's origin. Raises BadRequest when the browser names none."""
+    origin = request.headers.get("origin", "")
+    if not origin or origin == "null":
+        raise BadRequest("no Origin header")
+    return origin

@@ -1,0 +1,114 @@
+"""OIDC login of operators, with Authlib. The page knows a person only by a signed cookie of a few minutes to hours."""
+
+import secrets
+import time
+from typing import Any
+
+import httpx
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oidc.core import CodeIDToken
+from fastapi import Request
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from sidecar.config import OperatorSettings
+from sidecar.errors import Forbidden, GaitkeeperError
+
+SESSION_SECONDS = 8 * 3600
+ROLES = ("viewer", "admin")
+
+
+class NotSignedIn(GaitkeeperError):
+    """Nobody is signed in; the page answers 401 with the way to the login."""
+
+    code = "login_required"
+    status = 401
+
+
+class OperatorLogin:
+    """Signs operators in at the configured OpenID provider (code flow, PKCE, state, nonce)."""
+
+    def __init__(self, settings: OperatorSettings, base_url: str, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._secret = settings.client_secret_file.read_text().strip()
+        self._redirect = f"{base_url}/operator/callback"
+        self._http = http
+        self._metadata: dict[str, Any] | None = None
+
+    async def begin(self, request: Request) -> str:
+        """Return the URL of the provider's login page and remember state, nonce and verifier in the cookie."""
+        verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
+        endpoint = (await self._discover())["authorization_endpoint"]
+        url, state = self._client().create_authorization_url(endpoint, code_verifier=verifier, nonce=nonce)
+        request.session["login"] = {"state": state, "nonce": nonce, "verifier": verifier}
+        return str(url)
+
+    async def finish(self, request: Request) -> None:
+        """Redeem the code and remember who signed in. Raises Forbidden."""
+        begun = request.session.pop("login", None)
+        state = request.query_params.get("state", "")
+        if not begun or not secrets.compare_digest(state, begun["state"]) or "code" not in request.query_params:
+            raise Forbidden("this login was not begun here; start again")
+        metadata = await self._discover()
+        async with self._client() as client:
+            token = await client.fetch_token(
+                metadata["token_endpoint"], code=request.query_params["code"], code_verifier=begun["verifier"]
+            )
+        claims = await self._verified(str(token.get("id_token", "")), begun["nonce"], metadata)
+        roles = [role for role in claims.get(self._settings.roles_claim, []) if role in ROLES]
+        if not roles:
+            raise Forbidden("your account has neither the role viewer nor admin")
+        request.session.clear()
+        request.session["operator"] = {
+            "name": claims.get("preferred_username") or claims["sub"],
+            "roles": roles,
+            "csrf": secrets.token_urlsafe(16),
+            "until": int(time.time()) + SESSION_SECONDS,
+        }
+
+    async def _verified(self, id_token: str, nonce: str, metadata: dict[str, Any]) -> dict[str, Any]:
+        keys = KeySet.import_key_set((await self._http.get(metadata["jwks_uri"])).json())
+        try:
+            token = jwt.decode(id_token, keys, algorithms=["ES256", "RS256"])
+            options: dict[str, Any] = {
+                "iss": {"essential": True, "value": self._settings.issuer},
+                "aud": {"essential": True, "value": self._settings.client_id},
+            }
+            CodeIDToken(
+                token.claims, token.header, options, {"nonce": nonce, "client_id": self._settings.client_id}
+            ).validate(leeway=30)
+        except (JoseError, ValueError) as error:
+            raise Forbidden(f"the provider's ID token was refused ({type(error).__name__})") from None
+        if token.claims.get("nonce") != nonce:
+            raise Forbidden("the provider's ID token belongs to another login")
+        return dict(token.claims)
+
+    async def _discover(self) -> dict[str, Any]:
+        if self._metadata is None:
+            response = await self._http.get(f"{self._settings.issuer}/.well-known/openid-configuration")
+            response.raise_for_status()
+            found: dict[str, Any] = response.json()
+            if found.get("issuer") != self._settings.issuer:
+                raise Forbidden("the provider's metadata names another issuer")
+            self._metadata = found
+        return self._metadata
+
+    def _client(self) -> AsyncOAuth2Client:
+        return AsyncOAuth2Client(
+            self._settings.client_id,
+            self._secret,
+            scope="openid profile",
+            redirect_uri=self._redirect,
+            code_challenge_method="S256",
+        )
+
+
+def operator(request: Request, role: str = "viewer") -> dict[str, Any]:
+    """Return who is signed in. Raises NotSignedIn, Forbidden. An admin may do all that a viewer may."""
+    known: dict[str, Any] | None = request.session.get("operator")
+    if not known or known["until"] < time.time():
+        raise NotSignedIn("sign in first")
+    if role not in known["roles"] and "admin" not in known["roles"]:
+        raise Forbidden(f"this needs the role {role}")
+    return known

@@ -1,0 +1,87 @@
+"""Routes of the operator page."""
+
+import secrets
+from pathlib import Path
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+
+from sidecar.console.login import NotSignedIn, OperatorLogin, operator
+from sidecar.console.rows import Row, row
+from sidecar.errors import Forbidden, NotFound
+from sidecar.ports import Decisions, Directory
+from sidecar.usecases.enact import Enactor
+
+_HERE = Path(__file__).parent
+SHOWN = 50
+STATIC = {"operator.css": "text/css", "operator.js": "text/javascript"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def routes(login: OperatorLogin, decisions: Decisions, directory: Directory, enactor: Enactor) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/operator")
+    templates = Jinja2Templates(_HERE / "templates")
+
+    def rows() -> list[Row]:
+        found = decisions.recent(None, SHOWN)
+        return [row(item, directory.person(item.tenant, item.subject).get("name", "")) for item in found]
+
+    @router.get("")
+    async def page(request: Request) -> Response:
+        try:
+            who = operator(request)
+        except NotSignedIn:
+            return templates.TemplateResponse(request, "signed_out.html", {}, 401, HEADERS)
+        context = {"rows": rows(), "who": who, "admin": "admin" in who["roles"]}
+        return templates.TemplateResponse(request, "decisions.html", context, headers=HEADERS)
+
+    @router.get("/rows")
+    async def fragment(request: Request) -> Response:
+        who = operator(request)
+        context = {"request": request, "rows": rows(), "who": who, "admin": "admin" in who["roles"]}
+        return HTMLResponse(templates.get_template("rows.html").render(context), headers=HEADERS)
+
+    @router.post("/decisions/{tenant}/{decision_id}/end")
+    async def end(
+        request: Request, tenant: str, decision_id: str, csrf: str = Form(""), scope: str = Form("session")
+    ) -> Response:
+        who = operator(request, "admin")
+        if not secrets.compare_digest(csrf, who["csrf"]) or scope not in ("session", "all"):
+            raise Forbidden("this form was not made for you")
+        await enactor.end_session(tenant, decision_id, scope=scope, by=who["name"])
+        return RedirectResponse("/operator", 303)
+
+    @router.get("/login")
+    async def begin(request: Request) -> Response:
+        return RedirectResponse(await login.begin(request), 302)
+
+    @router.get("/callback")
+    async def finish(request: Request) -> Response:
+        await login.finish(request)
+        return RedirectResponse("/operator", 303)
+
+    @router.post("/logout")
+    async def leave(request: Request) -> Response:
+        request.session.clear()
+        return RedirectResponse("/operator", 303)
+
+    @router.get("/whoami")
+    async def whoami(request: Request) -> Response:
+        who = operator(request)
+        return JSONResponse({"name": who["name"], "roles": who["roles"]}, headers=HEADERS)
+
+    @router.get("/static/{name}")
+    async def static(name: str) -> Response:
+        if name not in STATIC:
+            raise NotFound("no such file")
+        return FileResponse(_HERE / "static" / name, media_type=STATIC[name])
+
+    return router

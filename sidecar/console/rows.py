@@ -1,0 +1,96 @@
+"""A decision as a person reads it: words, not structures. Nothing measured in a secret field is shown in milliseconds."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sidecar.domain.biometrics import Kind
+from sidecar.ports import StoredDecision
+
+_KINDS = {
+    Kind.HOLD: ("held longer", "held shorter"),
+    Kind.DOWN_DOWN: ("slower", "faster"),
+    Kind.UP_DOWN: ("slower", "faster"),
+}
+_FIELDS = {"username": "User name", "password": "Password"}
+_ACTIONS = {"allow": "Allowed", "step_up": "Second factor", "deny": "Denied"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the operator page."""
+
+    id: str
+    tenant: str
+    time: str
+    iso: str
+    user: str
+    client: str
+    action: str
+    action_code: str
+    risk: int | None
+    confidence: int
+    reason: str
+    rule: str
+    source: str
+    state: str
+    samples: int
+    contributions: list[dict[str, Any]]
+    absences: list[str]
+    trace: list[dict[str, Any]]
+    ended: str
+    can_end: bool
+
+
+def row(decision: StoredDecision, name: str) -> Row:
+    """Word one decision for the page; ``name`` is the person's, or their pseudonym for roles that may not know."""
+    body, facts = decision.body, decision.body["facts"]
+    at = datetime.fromtimestamp(decision.at, UTC)
+    answer = body["answer"]
+    llr = facts["keystroke.llr"]
+    completion = decision.completion or {}
+    return Row(
+        id=decision.id,
+        tenant=decision.tenant,
+        time=at.strftime("%H:%M:%S"),
+        iso=at.isoformat(timespec="seconds"),
+        user=name or decision.subject[:10],
+        client=body["client"],
+        action=_ACTIONS[answer["action"]],
+        action_code=answer["action"],
+        risk=None if llr is None else round(facts["risk.probability"] * 100),
+        confidence=round(facts["keystroke.confidence"] * 100),
+        reason=answer["reason"],
+        rule=answer["rule_id"],
+        source=answer["source"],
+        state=facts["profile.state"],
+        samples=facts["profile.samples"],
+        contributions=[
+            _contribution(score["field"], part) for score in body["scores"] for part in score["contributions"]
+        ],
+        absences=[f"{_FIELDS[item['field']]}: {item['cause'].replace('_', ' ')}" for item in body["absences"]],
+        trace=body["trace"],
+        ended=_ended(completion),
+        can_end=bool(completion.get("outcome") == "succeeded" and (completion.get("sid") or body["sid"])),
+    )
+
+
+def _contribution(field: str, part: dict[str, Any]) -> dict[str, Any]:
+    more, less = _KINDS[Kind(part["kind"])]
+    size = abs(part["deviation"])
+    amount = "far " if size >= 3 else "clearly " if size >= 1.5 else "a little "
+    return {
+        "field": _FIELDS[field],
+        "label": part["label"],
+        "words": f"{amount}{more if part['deviation'] > 0 else less} than usual",
+        "share": round(part["share"] * 100),
+    }
+
+
+def _ended(completion: dict[str, Any] | Any) -> str:
+    if not completion:
+        return "open"
+    if completion["outcome"] != "succeeded":
+        return str(completion["outcome"])
+    learned = ", learned" if completion.get("taught") else ""
+    return ("second factor passed" if completion["second_factor"] else "signed in") + learned

@@ -1,0 +1,147 @@
+"""Start the demo's three processes, say where they are, stop all of them on Ctrl-C."""
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import httpx
+import typer
+
+from sidecar.config import Settings
+from sidecar.demo.layout import PEOPLE, TENANT, Layout, Person, write
+from sidecar.demo.seeding import enroll, synthetic_probes
+from sidecar.errors import GaitkeeperError
+from sidecar.main import build
+
+START_SECONDS = 60.0
+STOP_SECONDS = 8.0
+
+
+class DemoFailed(GaitkeeperError):
+    """A part of the demo did not start, or ended by itself."""
+
+    code = "demo_failed"
+
+
+def run_demo(*, port: int, state: Path, browser: bool, fresh: bool) -> None:
+    """Run the demo until it is interrupted. Raises DemoFailed."""
+    if fresh and (state / "gaitkeeper.toml").exists():
+        shutil.rmtree(state)
+    layout = Layout(state, port)
+    settings = write(layout)
+    asyncio.run(seed(settings, PEOPLE))
+    with processes(layout) as running:
+        _announce(layout)
+        if browser:
+            webbrowser.open(login_url(layout))
+        _wait(running)
+    typer.echo("stopped")
+
+
+async def seed(settings: Settings, people: tuple[Person, ...]) -> None:
+    """Enroll the synthetic people that have no profile yet."""
+    sidecar = build(settings)
+    try:
+        for person in people:
+            known = sidecar.profiles.find(TENANT, sidecar.keyring.pseudonym(TENANT, person.sub))
+            if person.typist is not None and not known:
+                probes = synthetic_probes(person.typist, person.username, person.password)
+                await enroll(sidecar, TENANT, person.sub, probes, origin="seeded: synthetic")
+    finally:
+        sidecar.database.close()
+
+
+def login_url(layout: Layout) -> str:
+    """Return where a visitor signs in: the application sends them to the provider's login page."""
+    return f"{layout.app_url}/login"
+
+
+@contextmanager
+def processes(layout: Layout) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run sidecar, provider and application; end them in reverse order. Raises DemoFailed."""
+    demo = [sys.executable, "-m", "idp_adapters.demo"]
+    commands = {
+        f"{layout.sidecar_url}/health/ready": [sys.executable, "-m", "sidecar", "serve", "-c", str(layout.sidecar_settings)],
+        f"{layout.idp_url}/health": [*demo, "idp", "--settings", str(layout.demo_settings)],
+        f"{layout.app_url}/health": [*demo, "app", "--settings", str(layout.demo_settings)],
+    }
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for url in commands:
+            if _answers(url):
+                raise DemoFailed(f"something already answers on {url}; choose another --port")
+        for command in commands.values():
+            # A group of their own, so that Ctrl-C reaches this process only and the order of stopping is ours.
+            running.append(subprocess.Popen(command, start_new_session=True))  # noqa: S603 - our own modules
+        _until_ready(list(commands), running)
+        yield running
+    finally:
+        for process in reversed(running):
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _until_ready(urls: list[str], running: list[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    waiting = list(urls)
+    while waiting:
+        if any(process.poll() is not None for process in running):
+            raise DemoFailed("a part of the demo ended at once; its message is above")
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"not ready after {START_SECONDS:.0f} s: {', '.join(waiting)}")
+        waiting = [url for url in waiting if not _answers(url)]
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1.0).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _announce(layout: Layout) -> None:
+    shown = PEOPLE[0]
+    typer.echo("")
+    typer.echo("Gaitkeeper demo. Everything runs on this machine; nothing is sent anywhere.")
+    typer.echo(f"  a known user (synthetic):  {shown.username}   password: {shown.password}")
+    for person in PEOPLE[1:]:
+        role = ", ".join(person.roles)
+        typer.echo(f"  operator page, role {role + ':':<8}{person.username}   password: {person.password}")
+    typer.echo(f"  stand-in for authenticator apps: {layout.idp_url}/phone")
+    typer.echo("Sign in as the known user by typing: you type it differently, so a second factor is asked for.")
+    typer.echo("Then read why on the operator page. Ctrl-C stops everything.")
+    typer.echo("")
+    typer.echo(f"ready: login URL {login_url(layout)}")
+    typer.echo(f"ready: app URL {layout.app_url}")
+    typer.echo(f"ready: operator URL {layout.sidecar_url}/operator")
+    sys.stdout.flush()
+
+
+def _wait(running: list[subprocess.Popen[bytes]]) -> None:
+    stop = False
+
+    def ask(_: int, __: FrameType | None) -> None:
+        nonlocal stop
+        stop = True
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+    while not stop:
+        if any(process.poll() is not None for process in running):
+            raise DemoFailed("a part of the demo ended by itself; its message is above")
+        time.sleep(0.2)

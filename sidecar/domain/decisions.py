@@ -1,0 +1,146 @@
+"""Decisions as values: what was asked, what is known, what the policy said and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from sidecar.domain.biometrics import Absence, Cause, Probe, ProfileState, Provenance, Score
+
+SignalValue = bool | int | float | str | None
+Facts = Mapping[str, SignalValue]
+
+
+class Action(StrEnum):
+    """The decision verbs, the same everywhere in the product. Order of strictness: allow, step_up, deny."""
+
+    ALLOW = "allow"
+    STEP_UP = "step_up"
+    DENY = "deny"
+
+
+STRICTNESS = {Action.ALLOW: 0, Action.STEP_UP: 1, Action.DENY: 2}
+
+
+class Effect(StrEnum):
+    """What a decision may set going besides its answer; delivered through the outbox."""
+
+    REVOKE_SESSION = "revoke_session"
+    REVOKE_ALL = "revoke_all"
+    NOTIFY = "notify"
+
+
+class Outcome(StrEnum):
+    """What behaviour said. Four outcomes, each of which a policy must name."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    INSUFFICIENT = "insufficient"
+    UNAVAILABLE = "unavailable"
+
+
+class Source(StrEnum):
+    """Whether a decision rests on an evaluated policy over loaded state, or was given because that failed."""
+
+    SCORED = "scored"
+    DEGRADED = "degraded"
+
+
+class Evidence(StrEnum):
+    """What confirmed that a sample is the person's own."""
+
+    PASSWORD_ONLY = "password_only"  # noqa: S105 - an evidence class
+    SECOND_FACTOR = "second_factor"
+
+
+Truth = Literal["true", "false", "missing", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What a rule or an outcome leads to. ``acr_values`` and ``factor`` belong to step_up only."""
+
+    action: Action
+    acr_values: str | None = None
+    factor: str | None = None
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeafTrace:
+    """One expression with the values it saw."""
+
+    expression: str
+    result: Truth
+    values: Mapping[str, SignalValue]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """One rule as it was evaluated."""
+
+    rule_id: str
+    result: Truth
+    leaves: tuple[LeafTrace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The policy's word: consequence, the rule that decided, everything evaluated on the way, and errors met."""
+
+    policy_id: str
+    rule_id: str
+    consequence: Consequence
+    trace: tuple[RuleTrace, ...]
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What behaviour says about one login, before any policy looks at it."""
+
+    outcome: Outcome
+    cause: Cause | None
+    state: ProfileState
+    llr: float | None
+    confidence: float
+    scores: tuple[Score, ...]
+    absences: tuple[Absence, ...]
+    probes: tuple[Probe, ...]
+    provenance: Mapping[str, Provenance | None]
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login as the identity provider's server names it (verified; nothing here was chosen by the browser).
+
+    ``attempt`` is the provider's own id of the login attempt, ``captures`` the hidden form field's text as forwarded,
+    ``started_at`` (epoch seconds) the moment the provider began the attempt, where it says so.
+    """
+
+    tenant: str
+    issuer: str
+    subject: str
+    name: str | None
+    action: str
+    client: str
+    attempt: str | None
+    started_at: float | None
+    captures: tuple[str, ...]
+    sid: str | None
+    ip: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the identity provider is told. ``decision_id`` is None only for a degraded decision that left no row."""
+
+    decision_id: str | None
+    consequence: Consequence
+    source: Source
+    risk_level: Literal["low", "high", "unknown"]
+    rule_id: str
+    reason: str
+    trust: bool = False

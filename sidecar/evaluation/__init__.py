@@ -1,0 +1,1 @@
+"""Measuring the scorer: data sets, metrics, protocols, calibration fits and synthetic typists."""

@@ -1,0 +1,98 @@
+"""The login protocol: ten samples enrolled, then frozen; ten genuine logins; every other subject tries once,
+twice over.
+
+``run`` with its defaults is the acceptance protocol (own 191-200, genuine 201-210, others' 1 and 400). With
+an earlier ``Window`` it is the analogous protocol from which the shipped threshold was chosen without looking
+past repetition 200.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sidecar.domain.biometrics import Floats, Sample
+from sidecar.evaluation.datasets import KEYS, browser_view
+from sidecar.features.keystroke import positions_kinds
+from sidecar.scoring.calibration import to_llr
+from sidecar.scoring.contract import OneClassDetector
+
+Result = dict[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which repetitions (counted from 1) take part: template and genuine are first and last, both
+    included.
+    """
+
+    template: tuple[int, int] = (191, 200)
+    genuine: tuple[int, int] = (201, 210)
+    first: int = 1
+    practised: int = 400
+
+
+ACCEPTANCE = Window()
+CHOICE = (Window((91, 100), (101, 110), 1, 200), Window((141, 150), (151, 160), 1, 200))
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Pooled scores: ``genuine``, ``first``, ``practised``, each of shape (number of decisions,)."""
+
+    genuine: Floats
+    first: Floats
+    practised: Floats
+
+
+def run(
+    data: dict[str, Floats],
+    detector: OneClassDetector,
+    threshold: float,
+    *,
+    window: Window = ACCEPTANCE,
+    scale: Literal["llr", "distance"] = "llr",
+) -> Result:
+    """Challenge where the score is at or above the one threshold; shares challenged, over all subjects
+    pooled.
+
+    ``data`` as from ``load_cmu``. ``scale``: ``llr`` for the calibrated detector, ``distance`` for any.
+    """
+    trials = score(data, detector, window=window, scale=scale)
+    return {
+        "detector": detector.name,
+        "threshold": float(threshold),
+        "genuine_challenged": float(np.mean(trials.genuine >= threshold)),
+        "impostor_first_challenged": float(np.mean(trials.first >= threshold)),
+        "impostor_practised_challenged": float(np.mean(trials.practised >= threshold)),
+        "subjects": len(data),
+        "decisions": int(trials.genuine.size + trials.first.size + trials.practised.size),
+    }
+
+
+def score(
+    data: dict[str, Floats],
+    detector: OneClassDetector,
+    *,
+    window: Window = ACCEPTANCE,
+    scale: Literal["llr", "distance"] = "llr",
+) -> Trials:
+    """Scores of every decision of the protocol."""
+    values = {subject: browser_view(block) for subject, block in data.items()}
+    genuine, first, practised = [], [], []
+    for subject, own in values.items():
+        chosen = [Sample(own[i], float(i)) for i in range(window.template[0] - 1, window.template[1])]
+        template = detector.enroll(chosen, positions_kinds(KEYS), "positions")
+        others = [block for name, block in values.items() if name != subject]
+        genuine.append(detector.distances(template, own[window.genuine[0] - 1 : window.genuine[1]]))
+        first.append(detector.distances(template, np.stack([block[window.first - 1] for block in others])))
+        practised.append(detector.distances(template, np.stack([block[window.practised - 1] for block in others])))
+    samples = window.template[1] - window.template[0] + 1
+    pooled = [np.concatenate(part) for part in (genuine, first, practised)]
+    return Trials(*(_scaled(part, samples, scale) for part in pooled))
+
+
+def _scaled(distances: Floats, samples: int, scale: str) -> Floats:
+    if scale == "distance":
+        return distances
+    return np.array([to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions") for d in distances])

@@ -1,0 +1,1 @@
+"""Turns what the widget sent into probes: pure functions from batches to numbers."""

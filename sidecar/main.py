@@ -1,0 +1,188 @@
+"""Composition root: the only module that names concrete stores, adapters and detectors."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import structlog
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from starlette.middleware.sessions import SessionMiddleware
+
+from idp_adapters.webhook import Webhook
+from sidecar.api import captures as capture_routes
+from sidecar.api import hooks, public
+from sidecar.api.requests import Callers, install_error_handlers
+from sidecar.config import IdpSettings, Settings
+from sidecar.console import routes as console
+from sidecar.console.login import OperatorLogin
+from sidecar.domain.biometrics import Layout, Sample, Template
+from sidecar.errors import ConfigInvalid
+from sidecar.keyring import Keyring, load_keyring
+from sidecar.policy.language import Policy, load
+from sidecar.scoring import DETECTORS
+from sidecar.shipped import policy_directory, widget_directory
+from sidecar.storage.sqlite.captures import SqliteCaptures
+from sidecar.storage.sqlite.database import Database
+from sidecar.storage.sqlite.decisions import SqliteAssertions, SqliteDecisions
+from sidecar.storage.sqlite.outbox import SqliteOutbox
+from sidecar.storage.sqlite.profiles import SqliteProfiles
+from sidecar.tokens import Jwk
+from sidecar.usecases.assess import Assessor
+from sidecar.usecases.complete import Completer
+from sidecar.usecases.enact import Enactor
+
+log = structlog.get_logger()
+
+OUTBOX_SECONDS = 0.25
+PURGE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """All parts of a running sidecar, wired. Used by the HTTP application and, without HTTP, by rehearsals."""
+
+    settings: Settings
+    policy: Policy
+    keyring: Keyring
+    database: Database
+    captures: SqliteCaptures
+    assertions: SqliteAssertions
+    decisions: SqliteDecisions
+    profiles: SqliteProfiles
+    outbox: SqliteOutbox
+    assessor: Assessor
+    completer: Completer
+
+
+def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
+    """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
+    if settings.detector not in DETECTORS:
+        raise ConfigInvalid(f"detector must be one of {', '.join(DETECTORS)}")
+    detector = DETECTORS[settings.detector]
+
+    def enroll(samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
+        return detector.enroll(samples, kinds, layout)
+
+    policy = load(settings.policy or policy_directory() / "default.yaml")
+    keyring = load_keyring(settings.data_dir)
+    database = Database(settings.data_dir / "gaitkeeper.db")
+    captures = SqliteCaptures(database)
+    assertions = SqliteAssertions(database)
+    decisions = SqliteDecisions(database, keyring.records)
+    profiles = SqliteProfiles(database, keyring.records, enroll)
+    assessor = Assessor(
+        settings=settings,
+        policy=policy,
+        keyring=keyring,
+        detectors=DETECTORS,
+        captures=captures,
+        assertions=assertions,
+        decisions=decisions,
+        profiles=profiles,
+        clock=clock,
+    )
+    completer = Completer(settings, decisions, profiles, profiles, clock)
+    outbox = SqliteOutbox(database)
+    return Sidecar(
+        settings, policy, keyring, database, captures, assertions, decisions, profiles, outbox, assessor, completer
+    )
+
+
+def application(settings: Settings) -> FastAPI:
+    """Return the HTTP application."""
+    sidecar = build(settings)
+    http = httpx.AsyncClient(follow_redirects=False, timeout=httpx.Timeout(10.0, connect=2.0))
+    enactor = Enactor(
+        outbox=sidecar.outbox,
+        decisions=sidecar.decisions,
+        directory=sidecar.decisions,
+        enders={
+            idp.issuer: _ender(settings, idp, sidecar.keyring, http) for idp in settings.idps if idp.revocation_url
+        },
+        clock=time.time,
+    )
+    app = FastAPI(
+        title="Gaitkeeper", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan(sidecar, enactor, http)
+    )
+    install_error_handlers(app)
+    callers = Callers(settings, {idp.issuer: _keys(idp) for idp in settings.idps}, time.time)
+    app.include_router(public.routes(settings, widget_directory(), sidecar.keyring.signing))
+    app.include_router(capture_routes.routes(settings, sidecar.keyring, sidecar.captures, time.time))
+    app.include_router(
+        hooks.routes(
+            callers,
+            sidecar.assessor,
+            sidecar.completer,
+            profiles=sidecar.profiles,
+            learning=sidecar.profiles,
+            assertions=sidecar.assertions,
+            keyring=sidecar.keyring,
+        )
+    )
+    if settings.operator:
+        login = OperatorLogin(settings.operator, settings.base_url, http)
+        app.include_router(console.routes(login, sidecar.decisions, sidecar.decisions, enactor))
+        app.add_middleware(
+            SessionMiddleware,
+            secret_key=sidecar.keyring.cookies,
+            session_cookie="gaitkeeper_operator",
+            max_age=8 * 3600,
+            same_site="lax",
+            https_only=settings.base_url.startswith("https:"),
+        )
+    return app
+
+
+def _ender(settings: Settings, idp: IdpSettings, keyring: Keyring, http: httpx.AsyncClient) -> Webhook:
+    return ADAPTERS[idp.adapter](str(idp.revocation_url), settings.base_url, keyring.signing, http, time.time)
+
+
+ADAPTERS = {"webhook": Webhook}
+
+
+def _keys(idp: IdpSettings) -> list[Jwk]:
+    try:
+        keys: list[Jwk] = json.loads(idp.jwks_file.read_text())["keys"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigInvalid(f"{idp.jwks_file} is not a JWK set") from None
+    return keys
+
+
+def _lifespan(
+    sidecar: Sidecar, enactor: Enactor, http: httpx.AsyncClient
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        async def purge() -> None:
+            await sidecar.captures.purge()
+
+        async def deliver() -> None:
+            await enactor.deliver_due()
+
+        tasks = [
+            asyncio.create_task(_every(OUTBOX_SECONDS, deliver)),
+            asyncio.create_task(_every(PURGE_SECONDS, purge)),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await http.aclose()
+        sidecar.database.close()
+
+    return running
+
+
+async def _every(seconds: float, job: Callable[[], object]) -> None:
+    while True:
+        try:
+            await job()  # type: ignore[misc]
+        except Exception as error:  # a failing round must not end the rounds
+            log.error("background_failed", job=job.__qualname__, error=str(error)[:200])
+        await asyncio.sleep(seconds)

@@ -1,0 +1,57 @@
+"""The ``rehearse`` command: choose the script and the stage, show progress, print the table."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sidecar.rehearsal import browser, in_process
+from sidecar.rehearsal.figures import figures
+from sidecar.rehearsal.script import Script, recorded, synthetic
+
+BROWSER_IMPOSTORS = 4
+
+
+def run_rehearsal(*, data: Path | None, subjects: int, seed: int, in_process_only: bool, json_path: Path | None) -> None:
+    """Run a rehearsal and print its figures. Raises DatasetInvalid, BadRequest, DemoFailed, BrowserMissing."""
+    console = Console(stderr=True)
+    impostors = None if in_process_only else BROWSER_IMPOSTORS
+    script = recorded(data, subjects, seed, impostors=impostors) if data else synthetic(subjects, seed, impostors=impostors)
+    console.print(f"{script.label}; {len(script.logins)} logins")
+    result: dict[str, object]
+    with _progress(console) as progress:
+        task = progress.add_task("logins", total=len(script.logins))
+        if in_process_only:
+            decided = asyncio.run(in_process.play(script, lambda: progress.advance(task)))
+            result = dict(figures(decided, len(script.enrolled)))
+        else:
+            played = browser.play(script, lambda: progress.advance(task))
+            result = figures(((item.login, item.action) for item in played), len(script.enrolled)) | browser.compare(
+                script, played
+            )
+    result["data"] = script.label
+    _print(result, script)
+    if json_path:
+        json_path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def _print(result: dict[str, object], script: Script) -> None:
+    table = Table(title=f"Rehearsal: {script.label}")
+    table.add_column("attempts")
+    table.add_column("challenged", justify="right")
+    for kind, words in (("genuine", "genuine"), ("impostor_first", "others, 1st time"), ("impostor_practised", "others, 400th")):
+        share = result[f"{kind}_challenged"]
+        table.add_row(words, f"{share:.1%}" if isinstance(share, float) else str(share))
+    console = Console()
+    console.print(table)
+    rest = {name: value for name, value in result.items() if not name.endswith("_challenged") and name != "timelines"}
+    for name, value in rest.items():
+        console.print(f"{name}: {value}", highlight=False)

@@ -1,0 +1,166 @@
+"""What behaviour says about one login. Pure: a capture's batches and the stored profiles in, a ``Judgement`` out.
+
+The outcome follows the deciding field (the password, or the user name where the client withholds the password):
+a mismatch of anything scored is a mismatch; else, if the deciding field has no evidence, the outcome is unavailable with
+its cause, whatever the other field looked like; so evidence cannot be improved by leaving the hard part out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sidecar.domain.biometrics import Absence, Cause, Contribution, Probe, ProfileState, Provenance, Score, Template
+from sidecar.domain.decisions import Judgement, Outcome, SignalValue
+from sidecar.features import keystroke
+from sidecar.ports import Profile
+from sidecar.risk.fusion import probability
+from sidecar.scoring import calibration
+from sidecar.scoring.contract import OneClassDetector, comparable
+from sidecar.wire import Batch
+
+FIELDS = ("username", "password")
+SHOWN_CONTRIBUTIONS = 6
+
+SecretMode = Literal["positions", "summary", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the subject before this login: profiles by field, with their states at this moment."""
+
+    profiles: Mapping[str, Profile]
+    states: Mapping[str, ProfileState]
+
+
+def judge(
+    evidence: Sequence[Batch] | Cause,
+    known: Known,
+    detectors: Mapping[str, OneClassDetector],
+    *,
+    mode: SecretMode,
+    mismatch_from: float,
+) -> Judgement:
+    """Judge one login. ``evidence`` is the capture's batches, or the cause why there are none."""
+    deciding = "username" if mode == "off" else "password"
+    state = known.states.get(deciding, ProfileState.NONE)
+    if isinstance(evidence, Cause):
+        nothing = tuple(Absence(field, evidence) for field in FIELDS)
+        return _without_scores(evidence, state, nothing, {})
+    looked = {
+        field: keystroke.extract(evidence, field, mode=mode if field == "password" else "positions") for field in FIELDS
+    }
+    scores: list[Score] = []
+    absences = [found for found in looked.values() if isinstance(found, Absence)]
+    probes = [found for found in looked.values() if isinstance(found, Probe)]
+    for probe in probes:
+        if known.states.get(probe.field) is ProfileState.READY:
+            profile = known.profiles[probe.field]
+            scored = score(probe, profile.template, detectors[profile.template.detector])
+            if isinstance(scored, Score):
+                scores.append(scored)
+            else:
+                absences.append(scored)
+    llr = calibration.combine([found.llr for found in scores]) if scores else None
+    absent = next((absence.cause for absence in absences if absence.field == deciding), None)
+    outcome = _outcome(llr, absent, mismatch_from, decided=any(found.field == deciding for found in scores))
+    return Judgement(
+        outcome=outcome,
+        cause=absent if outcome is Outcome.UNAVAILABLE else None,
+        state=state,
+        llr=llr,
+        confidence=max((found.confidence for found in scores), default=0.0),
+        scores=tuple(scores),
+        absences=tuple(absences),
+        probes=tuple(probes),
+        provenance={field: keystroke.provenance(evidence, field) for field in FIELDS},
+        context=evidence[0].ctx if evidence else "keyboard",
+    )
+
+
+def score(probe: Probe, template: Template, detector: OneClassDetector) -> Score | Absence:
+    """Compare a probe with a ready template; another shape than the enrolled one is an absence, never a score."""
+    if (
+        probe.layout != template.layout
+        or probe.kinds.shape != template.kinds.shape
+        or (probe.kinds != template.kinds).any()
+    ):
+        return Absence(probe.field, Cause.LENGTH_DIFFERS)
+    features = comparable(template, probe.values)
+    if features < keystroke.MINIMUM_FEATURES:
+        return Absence(probe.field, Cause.TOO_SHORT)
+    distance = detector.distance(template, probe.values)
+    return Score(
+        field=probe.field,
+        llr=calibration.to_llr(distance, features=features, samples=template.samples, layout=template.layout),
+        confidence=calibration.confidence(features, template.samples),
+        distance=distance,
+        features=features,
+        samples=template.samples,
+        contributions=ranked(detector.contributions(template, probe.values, probe.labels)),
+    )
+
+
+def ranked(contributions: Sequence[Contribution]) -> tuple[Contribution, ...]:
+    """Return the largest shares first, as many as a person reads."""
+    return tuple(sorted(contributions, key=lambda part: -part.share)[:SHOWN_CONTRIBUTIONS])
+
+
+def facts(
+    judgement: Judgement, known: Known, *, action: str, client: str, usual: Sequence[Provenance | None], prior: float
+) -> dict[str, SignalValue]:
+    """Name what is known, signal by signal, for the policy. What is not known is None, never a stand-in number."""
+    deciding = next(iter(known.profiles.values()), None)
+    for profile in known.profiles.values():
+        if profile.key.field == "password":
+            deciding = profile
+    return {
+        "action": action,
+        "client.id": client,
+        "keystroke.outcome": str(judgement.outcome),
+        "keystroke.llr": judgement.llr,
+        "keystroke.confidence": judgement.confidence,
+        "keystroke.cause": str(judgement.cause) if judgement.cause else None,
+        "profile.state": str(judgement.state),
+        "profile.samples": deciding.samples if deciding else 0,
+        "profile.confirmed": deciding.confirmed if deciding else False,
+        "provenance.username": _told(judgement.provenance.get("username")),
+        "provenance.password": _told(judgement.provenance.get("password")),
+        "provenance.usual": usual_provenance(usual),
+        "risk.probability": probability(judgement.llr, prior),
+    }
+
+
+def usual_provenance(newest: Sequence[Provenance | None], needed: int = 5) -> str:
+    """Return how the password always got into its field, ``mixed``, or ``unknown`` before enough logins completed."""
+    if len(newest) < needed or all(how is None for how in newest):
+        return "unknown"
+    return _told(newest[0]) if len(set(newest)) == 1 else "mixed"
+
+
+def _outcome(llr: float | None, absent: Cause | None, mismatch_from: float, *, decided: bool) -> Outcome:
+    if llr is not None and llr >= mismatch_from:
+        return Outcome.MISMATCH
+    if absent is not None:
+        return Outcome.UNAVAILABLE
+    return Outcome.MATCH if decided else Outcome.INSUFFICIENT
+
+
+def _without_scores(
+    cause: Cause, state: ProfileState, absences: tuple[Absence, ...], provenance: Mapping[str, Provenance | None]
+) -> Judgement:
+    return Judgement(
+        outcome=Outcome.UNAVAILABLE,
+        cause=cause,
+        state=state,
+        llr=None,
+        confidence=0.0,
+        scores=(),
+        absences=absences,
+        probes=(),
+        provenance=provenance,
+        context="keyboard",
+    )
+
+
+def _told(how: Provenance | None) -> str:
+    return str(how) if how else "unknown"

@@ -1,0 +1,100 @@
+"""What every one-class detector does, and the checks they share.
+
+A detector sees only the person's own samples. It is pure: the same samples make the same template, and
+neither the clock nor a random generator takes part. Values are ms as in ``Probe.values``; NaN or infinity
+means missing.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.domain.biometrics import Contribution, Floats, Layout, Sample, Template
+
+MAX_SAMPLES = 200  # older ones tell of a person who typed differently
+
+
+class OneClassDetector(Protocol):
+    """A scorer of probes against one person's template. Higher distance = less like the person.
+
+    Every method raises ValueError on shapes that do not fit, and where no feature can be compared.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stable name; a template carries it, and only the detector of that name reads the template."""
+        ...
+
+    def enroll(self, samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
+        """Make a template from 1 or more samples of shape (d,), in any order; ``kinds``: shape (d,)."""
+        ...
+
+    def distance(self, template: Template, values: Floats) -> float:
+        """Distance of one probe, shape (d,), to the template; finite, never negative."""
+        ...
+
+    def distances(self, template: Template, probes: Floats) -> Floats:
+        """Distances of m probes, shape (m, d), to the template; shape (m,)."""
+        ...
+
+    def contributions(self, template: Template, values: Floats, labels: Sequence[str]) -> tuple[Contribution, ...]:
+        """Shares of the distance, one per comparable feature in layout order; shares add up to 1, or are
+        all 0.
+        """
+        ...
+
+
+def comparable(template: Template, values: Floats) -> int:
+    """Count the features that both the template and the probe, shape (d,), hold. Raises ValueError on
+    other shapes.
+    """
+    check_probes(template, values[None, :] if values.ndim == 1 else values)
+    return int(np.count_nonzero(np.isfinite(values) & np.isfinite(template.center)))
+
+
+def newest(samples: Sequence[Sample], kinds: NDArray[np.uint8]) -> Floats:
+    """Values of the newest 200 samples, oldest first, shape (n, d); missing is NaN; empty samples are left
+    out.
+
+    Only the order of the times matters; equal times are ordered by value, so that the given order never does.
+    Raises ValueError where there is none, or one does not fit ``kinds``.
+    """
+    if kinds.ndim != 1 or kinds.size == 0:
+        raise ValueError("kinds need shape (d,) with d >= 1")
+    if kinds.max() > 2:
+        raise ValueError("a kind is not one of hold, down-down, up-down")
+    for sample in samples:
+        if sample.values.shape != kinds.shape:
+            raise ValueError(f"sample of shape {sample.values.shape} does not fit kinds of shape {kinds.shape}")
+        if not np.isfinite(sample.at):
+            raise ValueError("a sample's time is not finite")
+    usable = [sample for sample in samples if np.isfinite(sample.values).any()]
+    if not usable:
+        raise ValueError("no sample with a timing to enroll")
+    ordered = sorted(usable, key=lambda sample: (sample.at, np.nan_to_num(sample.values, nan=-1e300).tolist()))
+    return finite_or_nan(np.stack([sample.values for sample in ordered[-MAX_SAMPLES:]]))
+
+
+def finite_or_nan(values: Floats) -> Floats:
+    """Same values as float64, with NaN for everything that is not finite."""
+    return np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+
+
+def check_probes(template: Template, probes: Floats) -> None:
+    """Refuse probes that are not of shape (m, d). Raises ValueError."""
+    if probes.ndim != 2 or probes.shape[1] != template.center.shape[0]:
+        raise ValueError(f"probe of shape {probes.shape[1:]} does not fit a template of shape {template.center.shape}")
+
+
+def check_template(template: Template, name: str) -> None:
+    """Refuse the template of another detector. Raises ValueError."""
+    if template.detector != name:
+        raise ValueError(f"template of {template.detector!r} given to {name!r}")
+
+
+def refuse_incomparable(weight: Floats) -> None:
+    """Raise ValueError where any probe's total weight of comparable features is zero."""
+    if not (weight > 0).all():
+        raise ValueError("no feature that both the template and the probe hold")

@@ -1,0 +1,1 @@
+"""Stores that implement ``ports`` and nothing else. SQLite is the embedded default."""

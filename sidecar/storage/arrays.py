@@ -1,0 +1,115 @@
+"""Templates and probes as bytes: a versioned, bounds-checked array format. Never pickle; who writes here runs no code.
+
+Layout, little-endian: magic ``GKA1``, header length (u16), JSON header {kind, meta, arrays: [name, dtype, shape]}, the
+raw buffers, SHA-256 of all before it.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.domain.biometrics import Floats, Layout, Probe, Template
+from sidecar.errors import StorageFailed
+
+_MAGIC = b"GKA1"
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {"f4": np.dtype("<f4"), "f8": np.dtype("<f8"), "u1": np.dtype("u1")}
+_MAX_ELEMENTS = 1_000_000
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    kind: str
+    meta: dict[str, str | int | float]
+    arrays: list[tuple[str, str, list[int]]]
+
+
+def pack_template(template: Template) -> bytes:
+    """Encode a template; the recent samples in single precision, which is finer than any clock."""
+    meta: dict[str, str | int | float] = {
+        "detector": template.detector,
+        "layout": template.layout,
+        "samples": template.samples,
+    }
+    arrays = {
+        "center": template.center,
+        "scale": template.scale,
+        "recent": template.recent.astype("<f4"),
+        "kinds": template.kinds,
+    }
+    return _pack("template", meta, arrays)
+
+
+def unpack_template(raw: bytes) -> Template:
+    """Decode a template. Raises StorageFailed."""
+    meta, arrays = _unpack("template", raw)
+    try:
+        return Template(
+            detector=str(meta["detector"]),
+            layout="summary" if meta["layout"] == "summary" else "positions",
+            center=arrays["center"],
+            scale=arrays["scale"],
+            recent=arrays["recent"].astype(np.float64),
+            kinds=arrays["kinds"].astype(np.uint8),
+            samples=int(meta["samples"]),
+        )
+    except KeyError as missing:
+        raise StorageFailed(f"a stored template lacks {missing}") from None
+
+
+def pack_probe(probe: Probe) -> bytes:
+    """Encode a probe without its labels, which follow from layout and length."""
+    return _pack(
+        "probe", {"field": probe.field, "layout": probe.layout}, {"values": probe.values, "kinds": probe.kinds}
+    )
+
+
+def unpack_probe(raw: bytes) -> Probe:
+    """Decode a probe. Raises StorageFailed."""
+    meta, arrays = _unpack("probe", raw)
+    try:
+        kinds = arrays["kinds"].astype(np.uint8)
+        layout: Layout = "summary" if meta["layout"] == "summary" else "positions"
+        return Probe(str(meta["field"]), layout, arrays["values"], kinds, ("",) * len(kinds))
+    except KeyError as missing:
+        raise StorageFailed(f"a stored probe lacks {missing}") from None
+
+
+def _pack(kind: str, meta: dict[str, str | int | float], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    table, buffers = [], []
+    for name, array in arrays.items():
+        code = {"float32": "f4", "float64": "f8", "uint8": "u1"}[array.dtype.name]
+        table.append((name, code, list(array.shape)))
+        buffers.append(np.ascontiguousarray(array, _DTYPES[code]).tobytes())
+    header = msgspec.json.encode(_Header(kind, meta, table))
+    body = _MAGIC + len(header).to_bytes(2, "little") + header + b"".join(buffers)
+    return body + hashlib.sha256(body).digest()
+
+
+def _unpack(kind: str, raw: bytes) -> tuple[dict[str, str | int | float], dict[str, Floats]]:
+    body, digest = raw[:-32], raw[-32:]
+    if len(raw) < 38 or body[:4] != _MAGIC or hashlib.sha256(body).digest() != digest:
+        raise StorageFailed("a stored array record is damaged")
+    size = int.from_bytes(body[4:6], "little")
+    try:
+        header = msgspec.json.decode(body[6 : 6 + size], type=_Header)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        raise StorageFailed("a stored array record has an unreadable header") from None
+    if header.kind != kind:
+        raise StorageFailed(f"a stored {header.kind} stands where a {kind} belongs")
+    arrays, offset = {}, 6 + size
+    for name, code, shape in header.arrays:
+        count = math.prod(shape)
+        if code not in _DTYPES or not 0 <= count <= _MAX_ELEMENTS or any(side < 0 for side in shape):
+            raise StorageFailed("a stored array is out of bounds")
+        end = offset + count * _DTYPES[code].itemsize
+        if end > len(body):
+            raise StorageFailed("a stored array is cut short")
+        arrays[name] = np.frombuffer(body, _DTYPES[code], count, offset).reshape(shape).copy()
+        offset = end
+    if offset != len(body):
+        raise StorageFailed("a stored array record has trailing bytes")
+    return header.meta, arrays

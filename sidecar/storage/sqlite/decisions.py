@@ -1,0 +1,176 @@
+"""Decisions in SQLite: the row, its trace, what it uses up, what it may teach and what it sets going are one transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pysqlite3.dbapi2 as sqlite3
+
+from sidecar.errors import CaptureUsed, IdempotencyConflict, TokenReplayed
+from sidecar.keyring import Seal
+from sidecar.ports import Assertion, DecisionRecord, OutboxItem, StoredDecision
+from sidecar.storage.arrays import pack_probe
+from sidecar.storage.sqlite.database import Connection, Database
+
+_COLUMNS = "id, tenant, issuer, subject, at, body, completion"
+
+
+class SqliteDecisions:
+    """Implements ``ports.Decisions``."""
+
+    def __init__(self, database: Database, seal: Seal) -> None:
+        self._db = database
+        self._seal = seal
+
+    async def record(self, record: DecisionRecord) -> None:
+        """Make a decision durable. Raises TokenReplayed, CaptureUsed, IdempotencyConflict, StorageFailed."""
+        body = msgspec.json.encode(record.body).decode()
+
+        def job(connection: Connection) -> None:
+            use_assertion(connection, record.assertion)
+            self._claim(connection, record)
+            connection.execute(
+                "INSERT INTO decisions (id, tenant, issuer, subject, at, body) VALUES (?, ?, ?, ?, ?, ?)",
+                (record.id, record.tenant, record.issuer, record.subject, record.at, body),
+            )
+            for probe in record.waiting:
+                place = ("waiting_probes", "sealed", record.id, probe.field)
+                connection.execute(
+                    "INSERT INTO waiting_probes VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        record.id,
+                        probe.field,
+                        record.tenant,
+                        record.subject,
+                        self._seal.close(pack_probe(probe), *place),
+                        record.at,
+                    ),
+                )
+            connection.execute(
+                "INSERT OR REPLACE INTO directory VALUES (?, ?, ?)",
+                (
+                    record.tenant,
+                    record.subject,
+                    self._seal.close(
+                        msgspec.json.encode(record.directory), "directory", "sealed", record.tenant, record.subject
+                    ),
+                ),
+            )
+            queue_items(connection, record.outbox)
+            captures = [use.removeprefix("capture:") for use in record.uses if use.startswith("capture:")]
+            connection.executemany("DELETE FROM waiting_batches WHERE capture = ?", [(name,) for name in captures])
+
+        await self._db.write(job)
+
+    def _claim(self, connection: Connection, record: DecisionRecord) -> None:
+        try:
+            for use in record.uses:
+                connection.execute("INSERT INTO uses VALUES (?, ?, ?)", (use, record.id, record.at))
+            for digest in record.digests:
+                connection.execute("INSERT INTO probe_digests VALUES (?, ?, ?)", (record.tenant, digest, record.at))
+        except sqlite3.IntegrityError:
+            raise CaptureUsed("this evidence already served a decision") from None
+        if record.idempotency:
+            key, request_digest = record.idempotency
+            try:
+                connection.execute(
+                    "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)",
+                    (record.issuer, key, request_digest, record.id, record.at),
+                )
+            except sqlite3.IntegrityError:
+                raise IdempotencyConflict("the idempotency key is in use") from None
+
+    def repeated(self, issuer: str, key: str) -> tuple[str, StoredDecision] | None:
+        """Return (request digest, decision) of an idempotency key."""
+        rows = self._db.read(
+            f"SELECT i.request_digest, {_qualified('d')} FROM idempotency i JOIN decisions d ON d.id = i.decision"
+            " WHERE i.issuer = ? AND i.key = ?",
+            (issuer, key),
+        )
+        return (rows[0][0], _stored(rows[0][1:])) if rows else None
+
+    def get(self, tenant: str, decision_id: str) -> StoredDecision | None:
+        """Return one decision of a tenant."""
+        rows = self._db.read(
+            f"SELECT {_COLUMNS} FROM decisions WHERE tenant = ? AND id = ?",  # noqa: S608 - a constant
+            (tenant, decision_id),
+        )
+        return _stored(rows[0]) if rows else None
+
+    def recent(self, after: str | None, limit: int) -> list[StoredDecision]:
+        """Return the newest decisions, newest first; only those newer than the decision ``after`` if given."""
+        rows = self._db.read(
+            f"SELECT {_COLUMNS} FROM decisions"  # noqa: S608 - a constant
+            " WHERE number > coalesce((SELECT number FROM decisions WHERE id = ?), 0) ORDER BY number DESC LIMIT ?",
+            (after, limit),
+        )
+        return [_stored(row) for row in rows]
+
+    def seen(self, tenant: str, digests: Sequence[str]) -> bool:
+        """Tell whether any of these probe digests was scored before."""
+        return any(
+            self._db.read("SELECT 1 FROM probe_digests WHERE tenant = ? AND digest = ?", (tenant, digest))
+            for digest in digests
+        )
+
+    def person(self, tenant: str, subject: str) -> dict[str, str]:
+        """Return the identity provider's id and name of a pseudonym. Raises StorageFailed when it does not open."""
+        rows = self._db.read("SELECT sealed FROM directory WHERE tenant = ? AND subject = ?", (tenant, subject))
+        if not rows:
+            return {}
+        plain = self._seal.open(bytes(rows[0][0]), "directory", "sealed", tenant, subject)
+        return msgspec.json.decode(plain, type=dict[str, str])
+
+
+class SqliteAssertions:
+    """Implements ``ports.Assertions``."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def spend(self, assertion: Assertion) -> None:
+        """Use up an assertion on its own. Raises TokenReplayed, StorageFailed."""
+        await self._db.write(lambda connection: use_assertion(connection, assertion))
+
+
+def use_assertion(connection: Connection, assertion: Assertion) -> None:
+    """Use up a jti in the transaction of the effect. Raises TokenReplayed."""
+    try:
+        connection.execute("INSERT INTO assertions VALUES (?, ?, ?)", assertion)
+    except sqlite3.IntegrityError:
+        raise TokenReplayed("the assertion's jti was used before") from None
+
+
+def queue_items(connection: Connection, items: Sequence[OutboxItem]) -> None:
+    """Queue outbox items in the transaction of what caused them."""
+    for item in items:
+        connection.execute(
+            "INSERT INTO outbox (id, tenant, issuer, kind, body, attempts, due, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                item.id,
+                item.tenant,
+                item.issuer,
+                item.kind,
+                msgspec.json.encode(item.body).decode(),
+                item.attempts,
+                item.created,
+                item.created,
+            ),
+        )
+
+
+def _qualified(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in _COLUMNS.split(", "))
+
+
+def _stored(row: tuple[Any, ...]) -> StoredDecision:
+    identity, tenant, issuer, subject, at, body, completion = row
+    return StoredDecision(
+        id=identity,
+        tenant=tenant,
+        issuer=issuer,
+        subject=subject,
+        at=at,
+        body=msgspec.json.decode(body),
+        completion=msgspec.json.decode(completion) if completion else None,
+    )

@@ -1,0 +1,193 @@
+"""Samples and templates in SQLite. Samples are appended; a template is always what the kept samples of its profile make."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.domain.biometrics import Layout, Probe, Provenance, Sample, Template
+from sidecar.keyring import Seal
+from sidecar.ports import Assertion, Lesson, Profile, ProfileKey, StoredDecision
+from sidecar.storage.arrays import pack_probe, pack_template, unpack_probe, unpack_template
+from sidecar.storage.sqlite.database import Connection, Database
+from sidecar.storage.sqlite.decisions import use_assertion
+
+KEPT_SAMPLES = 200
+USUAL_LOGINS = 5
+SHAPE_VOTES = 9
+
+Enroll = Callable[[Sequence[Sample], NDArray[np.uint8], Layout], Template]
+
+_KEY = "tenant = ? AND subject = ? AND modality = ? AND field = ? AND context = ?"
+
+
+class SqliteProfiles:
+    """Implements ``ports.Profiles`` and ``ports.Learning``. ``enroll`` is the detector's; the store itself knows no arithmetic."""
+
+    def __init__(self, database: Database, seal: Seal, enroll: Enroll) -> None:
+        self._db = database
+        self._seal = seal
+        self._enroll = enroll
+
+    def find(self, tenant: str, subject: str) -> list[Profile]:
+        """Return every profile of a subject. Raises StorageFailed when one does not open."""
+        rows = self._db.read(
+            "SELECT tenant, subject, modality, field, context, samples, confirmed, last_at, sealed FROM templates"
+            " WHERE tenant = ? AND subject = ?",
+            (tenant, subject),
+        )
+        found = []
+        for *parts, samples, confirmed, last_at, sealed in rows:
+            template = unpack_template(self._seal.open(bytes(sealed), "templates", "sealed", *parts))
+            found.append(Profile(ProfileKey(*parts), template, samples, bool(confirmed), last_at))
+        return found
+
+    def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
+        """Return the password provenance of the newest completed logins, newest first, five at most."""
+        rows = self._db.read(
+            "SELECT password FROM provenance WHERE tenant = ? AND subject = ? ORDER BY number DESC LIMIT ?",
+            (tenant, subject, USUAL_LOGINS),
+        )
+        return [Provenance(row[0]) if row[0] else None for row in rows]
+
+    def waiting(self, decision_id: str) -> list[Probe]:
+        """Return the probes that wait for a decision's completion."""
+        rows = self._db.read("SELECT field, sealed FROM waiting_probes WHERE decision = ?", (decision_id,))
+        return [
+            unpack_probe(self._seal.open(bytes(sealed), "waiting_probes", "sealed", decision_id, field))
+            for field, sealed in rows
+        ]
+
+    def taught_since(self, tenant: str, subject: str, since: float) -> Mapping[str, int]:
+        """Return how many samples each field got since a moment (epoch seconds)."""
+        rows = self._db.read(
+            "SELECT field, count(*) FROM samples WHERE tenant = ? AND subject = ? AND at >= ? GROUP BY field",
+            (tenant, subject, since),
+        )
+        return dict(rows)
+
+    async def complete(
+        self,
+        decision: StoredDecision,
+        completion: Mapping[str, Any],
+        lessons: Sequence[Lesson],
+        assertion: Assertion,
+    ) -> bool:
+        """Close a decision and learn its lessons in one transaction; False when it was closed before."""
+
+        def job(connection: Connection) -> bool:
+            use_assertion(connection, assertion)
+            changed = connection.execute(
+                "UPDATE decisions SET completion = ? WHERE id = ? AND completion IS NULL",
+                (msgspec.json.encode(completion).decode(), decision.id),
+            ).rowcount
+            if not changed:
+                return False
+            waiting = connection.execute("DELETE FROM waiting_probes WHERE decision = ?", (decision.id,)).rowcount
+            if completion["outcome"] == "succeeded":
+                self._remember_provenance(connection, decision)
+                # A password change since the decision took the waiting probes away: there is nothing to learn then.
+                for lesson in lessons if waiting else ():
+                    self._learn(connection, decision.id, lesson)
+            return True
+
+        return await self._db.write(job)
+
+    async def reset(self, tenant: str, subject: str, field: str | None, assertion: Assertion) -> None:
+        """Forget one field's profile, or with None everything about the subject."""
+
+        def job(connection: Connection) -> None:
+            use_assertion(connection, assertion)
+            for table in ("samples", "templates", "waiting_probes"):
+                sql = f"DELETE FROM {table} WHERE tenant = ? AND subject = ?"  # noqa: S608 - constants
+                if field is None:
+                    connection.execute(sql, (tenant, subject))
+                else:
+                    connection.execute(f"{sql} AND field = ?", (tenant, subject, field))
+            if field is None:
+                for table in ("provenance", "directory", "decisions"):
+                    connection.execute(
+                        f"DELETE FROM {table} WHERE tenant = ? AND subject = ?",  # noqa: S608 - constants
+                        (tenant, subject),
+                    )
+
+        await self._db.write(job)
+
+    async def import_samples(self, lessons: Sequence[Lesson], origin: str) -> None:
+        """Learn samples that did not come from a login (seeding, rehearsal); ``origin`` stands for the decision id."""
+
+        def job(connection: Connection) -> None:
+            for lesson in lessons:
+                self._learn(connection, origin, lesson)
+
+        await self._db.write(job)
+
+    def samples(self, key: ProfileKey) -> list[Sample]:
+        """Return the kept samples of a profile, oldest first."""
+        rows = self._db.read(f"SELECT id, sealed, at FROM samples WHERE {_KEY} ORDER BY id", _parts(key))  # noqa: S608
+        return [Sample(self._open_sample(key, sealed).values, at) for _, sealed, at in rows]
+
+    def _remember_provenance(self, connection: Connection, decision: StoredDecision) -> None:
+        how = decision.body["facts"].get("provenance.password")
+        connection.execute(
+            "INSERT INTO provenance (tenant, subject, password) VALUES (?, ?, ?)",
+            (decision.tenant, decision.subject, None if how == "unknown" else how),
+        )
+        connection.execute(
+            "DELETE FROM provenance WHERE tenant = ? AND subject = ? AND number NOT IN (SELECT number FROM provenance"
+            " WHERE tenant = ? AND subject = ? ORDER BY number DESC LIMIT ?)",
+            (decision.tenant, decision.subject, decision.tenant, decision.subject, USUAL_LOGINS),
+        )
+
+    def _learn(self, connection: Connection, decision_id: str, lesson: Lesson) -> None:
+        parts = _parts(lesson.key)
+        sealed = self._seal.close(pack_probe(lesson.probe), "samples", "sealed", *parts)
+        connection.execute(
+            "INSERT INTO samples (tenant, subject, modality, field, context, decision, evidence, at, sealed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*parts, decision_id, str(lesson.evidence), lesson.at, sealed),
+        )
+        connection.execute(
+            f"DELETE FROM samples WHERE {_KEY} AND id NOT IN"  # noqa: S608 - a constant
+            f" (SELECT id FROM samples WHERE {_KEY} ORDER BY id DESC LIMIT ?)",
+            (*parts, *parts, KEPT_SAMPLES),
+        )
+        rows = connection.execute(
+            f"SELECT sealed, at FROM samples WHERE {_KEY} ORDER BY id",  # noqa: S608 - a constant
+            parts,
+        ).fetchall()
+        probes = [(self._open_sample(lesson.key, sealed), at) for sealed, at in rows]
+        shape = _common_shape([probe for probe, _ in probes])
+        alike = [(probe, at) for probe, at in probes if _shape(probe) == shape]
+        newest = alike[-1][0]
+        template = self._enroll([Sample(probe.values, at) for probe, at in alike], newest.kinds, newest.layout)
+        connection.execute(
+            "INSERT OR REPLACE INTO templates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *parts,
+                len(alike),
+                int(lesson.confirmed),
+                lesson.at,
+                self._seal.close(pack_template(template), "templates", "sealed", *parts),
+            ),
+        )
+
+    def _open_sample(self, key: ProfileKey, sealed: bytes) -> Probe:
+        return unpack_probe(self._seal.open(bytes(sealed), "samples", "sealed", *_parts(key)))
+
+
+def _parts(key: ProfileKey) -> tuple[str, str, str, str, str]:
+    return (key.tenant, key.subject, key.modality, key.field, key.context)
+
+
+def _shape(probe: Probe) -> tuple[str, int]:
+    return (probe.layout, len(probe.values))
+
+
+def _common_shape(probes: Sequence[Probe]) -> tuple[str, int]:
+    """Return the shape most of the newest samples have, so that one stray key press does not unseat a profile."""
+    votes = Counter(_shape(probe) for probe in probes[-SHAPE_VOTES:])
+    return votes.most_common(1)[0][0]

@@ -1,0 +1,1 @@
+"""One login step per file. A use case takes values and ports, decides nothing about HTTP, and names no concrete store."""

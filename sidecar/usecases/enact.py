@@ -1,0 +1,75 @@
+"""Carry effects out: end sessions at the identity provider, at least once, retried with backoff, with a receipt."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from sidecar.errors import DeliveryFailed, NotFound
+from sidecar.ports import Decisions, Directory, Outbox, OutboxItem, SessionEnder
+
+log = structlog.get_logger()
+
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 300.0
+GIVE_UP_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Enactor:
+    """What enacting needs; built once by ``main``. ``enders`` maps an issuer to its adapter."""
+
+    outbox: Outbox
+    decisions: Decisions
+    directory: Directory
+    enders: Mapping[str, SessionEnder]
+    clock: Callable[[], float]
+
+    async def deliver_due(self, limit: int = 20) -> int:
+        """Try everything that is due once; return how many were delivered."""
+        delivered = 0
+        for item in self.outbox.due(self.clock(), limit):
+            delivered += await self._deliver(item)
+        return delivered
+
+    async def end_session(self, tenant: str, decision_id: str, *, scope: str, by: str) -> None:
+        """Queue the end of the session that a decision let in. Raises NotFound when it names no session."""
+        decision = self.decisions.get(tenant, decision_id)
+        completion = (decision.completion or {}) if decision else {}
+        sid = completion.get("sid") or (decision.body["sid"] if decision else None)
+        if decision is None or (scope == "session" and not sid):
+            raise NotFound("this decision has no session to end")
+        body = {
+            "subject": decision.subject,
+            "sid": sid,
+            "scope": scope,
+            "reason": f"operator {by}",
+            "decision": decision_id,
+        }
+        item = OutboxItem(secrets.token_urlsafe(12), tenant, decision.issuer, "revoke", body, 0, self.clock())
+        await self.outbox.add([item])
+
+    async def _deliver(self, item: OutboxItem) -> bool:
+        try:
+            if item.kind == "notify":
+                log.info("notify", decision=item.body.get("decision"), rule=item.body.get("reason"))
+            else:
+                ender = self.enders.get(item.issuer)
+                person = self.directory.person(item.tenant, str(item.body["subject"]))
+                if ender is None or "id" not in person:
+                    raise DeliveryFailed("nobody to tell", permanent=True)
+                await ender.end(item, person["id"])
+        except DeliveryFailed as failure:
+            await self._retry_later(item, failure)
+            return False
+        await self.outbox.settle(item.id, delivered=True, error=None, again_at=None)
+        return True
+
+    async def _retry_later(self, item: OutboxItem, failure: DeliveryFailed) -> None:
+        now = self.clock()
+        again: float | None = now + min(FIRST_RETRY_SECONDS * 2**item.attempts, LONGEST_RETRY_SECONDS)
+        if failure.permanent or now - item.created > GIVE_UP_SECONDS:
+            again = None
+        log.warning("delivery_failed", item=item.id, kind=item.kind, attempts=item.attempts + 1, given_up=again is None)
+        await self.outbox.settle(item.id, delivered=False, error=failure.message, again_at=again)

@@ -1,0 +1,123 @@
+"""Bring a login's behaviour together: what waits in the store and what came in the hidden form field.
+
+Whatever the browser did wrong ends as a named cause, never as an error of the login: the policy says what it means.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sidecar.config import IdpSettings
+from sidecar.domain.biometrics import Cause
+from sidecar.domain.decisions import Attempt
+from sidecar.errors import CaptureExpired, CaptureRefused, MalformedBatch, StorageFailed
+from sidecar.features import keystroke
+from sidecar.keyring import batch_seal
+from sidecar.ports import Captures
+from sidecar.tokens import verify_capture
+from sidecar.usecases.observe import CLOCK_SLACK_SECONDS
+from sidecar.wire import Batch, HiddenField, decode_batch, decode_hidden
+
+OUTSTANDING_SECONDS = 0.1
+POLL_SECONDS = 0.01
+MAX_FIELDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A login's behaviour, or the cause why there is none; ``uses`` is what a decision on it uses up."""
+
+    evidence: Sequence[Batch] | Cause
+    uses: tuple[str, ...] = ()
+
+
+async def gather(
+    captures: Captures, key: bytes, idp: IdpSettings, attempt: Attempt, clock: Callable[[], float]
+) -> Gathered:
+    """Collect the batches of an attempt. A batch that is on its way is waited for, 100 ms at most."""
+    texts = [text for text in attempt.captures if text]
+    if not texts:
+        return Gathered(Cause.NO_CAPTURE)
+    batches: list[Batch] = []
+    uses: list[str] = []
+    for text in dict.fromkeys(texts[:MAX_FIELDS]):
+        found = await _one(captures, key, idp, attempt, text, clock)
+        if isinstance(found.evidence, Cause):
+            return found
+        if found.uses[0] in uses and found.uses[0].startswith("capture:"):
+            # One capture seen from two pages: the later view holds everything of the earlier one and more.
+            batches = max(batches, list(found.evidence), key=len)
+        else:
+            batches += _after(batches, found.evidence)
+            uses += [use for use in found.uses if use not in uses]
+    return Gathered(batches, tuple(uses))
+
+
+async def _one(
+    captures: Captures, key: bytes, idp: IdpSettings, attempt: Attempt, text: str, clock: Callable[[], float]
+) -> Gathered:
+    try:
+        hidden = decode_hidden(text.encode())
+    except (MalformedBatch, UnicodeEncodeError):
+        return Gathered(Cause.MALFORMED)
+    if hidden.t is None or hidden.c is None:
+        return _carried(hidden, attempt, clock())
+    try:
+        claims = verify_capture(hidden.t, key, now=clock())
+    except CaptureExpired:
+        return Gathered(Cause.EXPIRED)
+    except CaptureRefused:
+        return Gathered(Cause.FOREIGN)
+    if claims.capture != hidden.c or claims.site != idp.site_key or claims.attempt != attempt.attempt:
+        return Gathered(Cause.FOREIGN)
+    uses = (f"capture:{claims.capture}",)
+    try:
+        batches = await _joined(captures, hidden, hidden.t)
+    except (StorageFailed, MalformedBatch):
+        return Gathered(Cause.MALFORMED, uses)
+    return _checked(batches, hidden, uses, began=claims.issued, now=clock())
+
+
+def _carried(hidden: HiddenField, attempt: Attempt, now: float) -> Gathered:
+    """Where no connection is allowed the field is the whole capture; the provider's attempt id binds it."""
+    if attempt.attempt is None:
+        return Gathered(Cause.FOREIGN)
+    uses = (f"attempt:{attempt.issuer}:{attempt.attempt}",)
+    return _checked(sorted(hidden.b, key=lambda batch: batch.seq), hidden, uses, began=attempt.started_at, now=now)
+
+
+async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[Batch]:
+    seal = batch_seal(token)
+    name = str(hidden.c)
+    deadline = asyncio.get_running_loop().time() + OUTSTANDING_SECONDS
+    while True:
+        found = {batch.seq: batch for batch in hidden.b}
+        stored = captures.waiting(name)
+        if (
+            len(found | dict.fromkeys(seq for seq, _ in stored)) >= hidden.n
+            or asyncio.get_running_loop().time() >= deadline
+        ):
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    for seq, sealed in stored:
+        found[seq] = decode_batch(seal.open(sealed, "waiting_batches", name, str(seq)))
+    return [found[seq] for seq in sorted(found)]
+
+
+def _checked(
+    batches: list[Batch], hidden: HiddenField, uses: tuple[str, ...], *, began: float | None, now: float
+) -> Gathered:
+    if [batch.seq for batch in batches] != list(range(hidden.n)) or not batches:
+        return Gathered(Cause.INCOMPLETE if hidden.n else Cause.NO_CAPTURE, uses)
+    if began is not None and keystroke.span_ms(batches) / 1000 > now - began + CLOCK_SLACK_SECONDS:
+        return Gathered(Cause.IMPLAUSIBLE, uses)
+    return Gathered(batches, uses)
+
+
+def _after(before: Sequence[Batch], later: Sequence[Batch]) -> list[Batch]:
+    """Renumber the batches of a later page so that they follow the earlier ones."""
+    page = max((batch.page for batch in before), default=-1) + 1
+    seq = max((batch.seq for batch in before), default=-1) + 1
+    return [msgspec.structs.replace(batch, page=batch.page + page, seq=batch.seq + seq) for batch in later]

@@ -1,0 +1,27 @@
+"""Take news from the identity provider: a password was changed, an account deleted, a session ended."""
+
+from sidecar.errors import BadRequest
+from sidecar.keyring import Keyring
+from sidecar.ports import Assertion, Assertions, Learning
+
+EVENTS = ("password_changed", "account_deleted", "logout")
+
+
+async def tell(
+    learning: Learning,
+    assertions: Assertions,
+    keyring: Keyring,
+    *,
+    tenant: str,
+    event: str,
+    subject: str,
+    assertion: Assertion,
+) -> None:
+    """Act on one event: a new password resets only that field; deletion forgets the person. Raises BadRequest."""
+    if event not in EVENTS:
+        raise BadRequest(f"type must be one of {', '.join(EVENTS)}")
+    pseudonym = keyring.pseudonym(tenant, subject)
+    if event == "logout":
+        await assertions.spend(assertion)
+        return
+    await learning.reset(tenant, pseudonym, "password" if event == "password_changed" else None, assertion)
