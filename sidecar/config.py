@@ -110,13 +110,14 @@ def _checks(settings: Settings) -> list[tuple[bool, str]]:
     keys = [idp.site_key for idp in settings.idps]
     urls = [settings.base_url, *(origin for idp in settings.idps for origin in idp.origins)]
     urls += [idp.revocation_url for idp in settings.idps if idp.revocation_url]
+    urls += [settings.operator.issuer] if settings.operator else []
     return [
         (settings.base_url.endswith("/"), "base_url must not end in a slash"),
         (len(set(issuers)) < len(issuers), "two identity providers have the same issuer"),
         (len(set(keys)) < len(keys), "two identity providers have the same site_key"),
         *((not _secure(url), f"{url} must be https (or http on a loopback address)") for url in urls),
         *(
-            (urlsplit(origin).path not in ("",), f"{origin} is not an origin: leave out the path")
+            (origin.count("/") > 2, f"{origin} is not an origin: leave out the path")
             for idp in settings.idps
             for origin in idp.origins
         ),
@@ -130,7 +131,10 @@ def _checks(settings: Settings) -> list[tuple[bool, str]]:
 
 
 def _secure(url: str) -> bool:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     if parts.scheme == "https":
         return bool(parts.hostname)
     return parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sidecar.errors import ConfigInvalid, StorageFailed
+from sidecar.errors import ConfigInvalid, StorageFailed, TokenInvalid
 from sidecar.tokens import SigningKey, load_signing_key, new_signing_key
 
 _BUCKETS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -88,13 +88,17 @@ def load_keyring(directory: Path) -> Keyring:
         root = b""
     if len(root) != 32:
         raise ConfigInvalid(f"{directory / 'master.key'} must hold 32 bytes in hex")
+    try:
+        key = load_signing_key(signing)
+    except TokenInvalid as error:
+        raise ConfigInvalid(f"{directory / 'signing.pem'}: {error.message}") from None
     return Keyring(
         captures=derive(root, "capture tokens"),
         records=Seal(derive(root, "records")),
         pseudonyms=derive(root, "pseudonyms"),
         digests=derive(root, "probe digests"),
         cookies=derive(root, "console cookies").hex(),
-        signing=load_signing_key(signing),
+        signing=key,
     )
 
 

@@ -94,26 +94,26 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     )
 
 
-def application(settings: Settings) -> FastAPI:
+def application(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
     """Return the HTTP application."""
-    sidecar = build(settings)
+    sidecar = build(settings, clock)
     http = httpx.AsyncClient(follow_redirects=False, timeout=httpx.Timeout(10.0, connect=2.0))
     enactor = Enactor(
         outbox=sidecar.outbox,
         decisions=sidecar.decisions,
         directory=sidecar.decisions,
         enders={
-            idp.issuer: _ender(settings, idp, sidecar.keyring, http) for idp in settings.idps if idp.revocation_url
+            idp.issuer: _ender(settings, idp, sidecar.keyring, http, clock) for idp in settings.idps if idp.revocation_url
         },
-        clock=time.time,
+        clock=clock,
     )
     app = FastAPI(
         title="Gaitkeeper", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan(sidecar, enactor, http)
     )
     install_error_handlers(app)
-    callers = Callers(settings, {idp.issuer: _keys(idp) for idp in settings.idps}, time.time)
+    callers = Callers(settings, {idp.issuer: _keys(idp) for idp in settings.idps}, clock)
     app.include_router(public.routes(settings, widget_directory(), sidecar.keyring.signing))
-    app.include_router(capture_routes.routes(settings, sidecar.keyring, sidecar.captures, time.time))
+    app.include_router(capture_routes.routes(settings, sidecar.keyring, sidecar.captures, clock))
     app.include_router(
         hooks.routes(
             callers,
@@ -139,8 +139,10 @@ def application(settings: Settings) -> FastAPI:
     return app
 
 
-def _ender(settings: Settings, idp: IdpSettings, keyring: Keyring, http: httpx.AsyncClient) -> Webhook:
-    return ADAPTERS[idp.adapter](str(idp.revocation_url), settings.base_url, keyring.signing, http, time.time)
+def _ender(
+    settings: Settings, idp: IdpSettings, keyring: Keyring, http: httpx.AsyncClient, clock: Callable[[], float]
+) -> Webhook:
+    return ADAPTERS[idp.adapter](str(idp.revocation_url), settings.base_url, keyring.signing, http, clock)
 
 
 ADAPTERS = {"webhook": Webhook}
@@ -160,7 +162,7 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         async def purge() -> None:
-            await sidecar.captures.purge()
+            await sidecar.captures.purge(sidecar.assessor.clock())
 
         async def deliver() -> None:
             await enactor.deliver_due()

@@ -129,7 +129,7 @@ def verify_request(
         raise TokenInvalid("valid for longer than 60 seconds")
     if claims.get("htm") != method.upper() or claims.get("htu") != url:
         raise TokenInvalid("made for another request")
-    if not hmac.compare_digest(str(claims.get("body_sha256", "")), _digest(body)):
+    if not hmac.compare_digest(str(claims.get("body_sha256", "")).encode(), _digest(body).encode()):
         raise TokenInvalid("made for another body")
     jti = claims["jti"]
     if not isinstance(jti, str) or not 8 <= len(jti) <= 128:

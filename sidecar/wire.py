@@ -129,6 +129,8 @@ def decode_send(raw: bytes) -> SendBatch:
     """Decode one batch with its token. Raises MalformedBatch."""
     sent = _strict(_send, raw, MAX_BATCH_BYTES + 2048 + 64)
     check_columns(sent.batch)
+    if len(encode_batch(sent.batch)) > MAX_BATCH_BYTES:  # as it is stored, which ``decode_batch`` must read again
+        raise MalformedBatch(f"larger than {MAX_BATCH_BYTES} bytes")
     return sent
 
 

@@ -16,7 +16,8 @@ from sidecar.policy.registry import SIGNALS
 
 _TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
-_NAMES = re.compile(r"[A-Za-z_][\w.]*")
+# CEL allows spaces around a dot, and a call after it: ``client.id.startsWith("a")`` reads ``client.id``.
+_NAMES = {name: re.compile(rf"(?<!\w){r'\s*\.\s*'.join(name.split('.'))}(?!\w)") for name in SIGNALS}
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _environment = cel.NewEnv(variables={name: _TYPES[signal.type] for name, signal in SIGNALS.items()})
 
@@ -69,7 +70,7 @@ def compile_leaf(text: str) -> Leaf:
         raise _invalid(str(error)) from None
     if compiled.return_type() != cel.Type.BOOL:
         raise ExpressionInvalid("the expression is not a yes-or-no question", 1, "compare the signal with a value")
-    names = tuple(dict.fromkeys(name for name in _NAMES.findall(bare) if name in SIGNALS))
+    names = tuple(name for name, pattern in _NAMES.items() if pattern.search(bare))
     return Leaf(text, names, compiled)
 
 

@@ -58,12 +58,14 @@ class Assessor:
         idp = self.settings.idp(attempt.issuer)
         gathered = await gather(self.captures, self.keyring.captures, idp, attempt, self.clock)
         try:
-            return await self._conclude(attempt, gathered, assertion, idempotency)
-        except CaptureUsed:
-            # Another decision used this capture, or these very timings: what is left is a login without evidence.
-            return await self._conclude(attempt, Gathered(Cause.REPLAYED), assertion, idempotency)
+            try:
+                return await self._conclude(attempt, gathered, assertion, idempotency)
+            except CaptureUsed:
+                # Another decision used this capture, or these very timings: what is left is a login without evidence.
+                return await self._conclude(attempt, Gathered(Cause.REPLAYED), assertion, idempotency)
         except IdempotencyConflict:
             if idempotency and (answer := self._again(attempt, idempotency)):
+                await self.assertions.spend(assertion)
                 return answer
             raise
 

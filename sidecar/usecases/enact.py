@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from sidecar.errors import DeliveryFailed, NotFound
+from sidecar.errors import DeliveryFailed, NotFound, StorageFailed
 from sidecar.ports import Decisions, Directory, Outbox, OutboxItem, SessionEnder
 
 log = structlog.get_logger()
@@ -60,16 +60,16 @@ class Enactor:
                 if ender is None or "id" not in person:
                     raise DeliveryFailed("nobody to tell", permanent=True)
                 await ender.end(item, person["id"])
-        except DeliveryFailed as failure:
+        except (DeliveryFailed, StorageFailed) as failure:  # a damaged row must not stop those behind it
             await self._retry_later(item, failure)
             return False
         await self.outbox.settle(item.id, delivered=True, error=None, again_at=None)
         return True
 
-    async def _retry_later(self, item: OutboxItem, failure: DeliveryFailed) -> None:
+    async def _retry_later(self, item: OutboxItem, failure: DeliveryFailed | StorageFailed) -> None:
         now = self.clock()
         again: float | None = now + min(FIRST_RETRY_SECONDS * 2**item.attempts, LONGEST_RETRY_SECONDS)
-        if failure.permanent or now - item.created > GIVE_UP_SECONDS:
+        if (isinstance(failure, DeliveryFailed) and failure.permanent) or now - item.created > GIVE_UP_SECONDS:
             again = None
         log.warning("delivery_failed", item=item.id, kind=item.kind, attempts=item.attempts + 1, given_up=again is None)
         await self.outbox.settle(item.id, delivered=False, error=failure.message, again_at=again)

@@ -12,6 +12,7 @@
       document.getElementById("ended-text").textContent = "You signed out in another window.";
     }
     account.hidden = true;
+    document.querySelector("nav").hidden = true;
     ended.hidden = false;
     ended.focus();
     document.title = document.getElementById("ended-title").textContent;

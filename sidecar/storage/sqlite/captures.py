@@ -30,8 +30,7 @@ class SqliteCaptures:
                 raise BatchOutOfOrder(f"sequence number {seq} is not above {last}")
             if rows >= MAX_PER_CAPTURE:
                 raise BatchOutOfOrder("this capture has all the batches it may have")
-            waiting = connection.execute("SELECT count(*) FROM waiting_batches").fetchone()[0] if rows == 0 else 0
-            if waiting >= MAX_WAITING_ROWS:
+            if connection.execute("SELECT count(*) FROM waiting_batches").fetchone()[0] >= MAX_WAITING_ROWS:
                 raise StorageFailed("too many batches wait for a decision")
             connection.execute("INSERT INTO waiting_batches VALUES (?, ?, ?, ?)", (capture, seq, sealed, expires))
 

@@ -88,10 +88,8 @@ class Database:
                     ended = True
                     break
                 group.append(following)
-            # A caller that gave up at its deadline must not have its decision written after it was answered otherwise.
-            wanted = [entry for entry in group if entry[1].set_running_or_notify_cancel()]
-            if wanted and not _together(connection, wanted):
-                for entry in wanted:
+            if not _together(connection, group):
+                for entry in group:
                     _alone(connection, entry)
             if ended:
                 break
@@ -103,7 +101,7 @@ def _together(connection: Connection, group: list[Job]) -> bool:
     results: list[tuple[Future[Any], Any, GaitkeeperError | None]] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for job, future in group:
+        for job, future in [entry for entry in group if _wanted(entry[1])]:
             connection.execute("SAVEPOINT job")
             try:
                 results.append((future, job(connection), None))
@@ -127,16 +125,28 @@ def _alone(connection: Connection, entry: Job) -> None:
     job, future = entry
     try:
         connection.execute("BEGIN IMMEDIATE")
+        if not _wanted(future):
+            _rollback(connection)
+            return
         result = job(connection)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _rollback(connection)
-        future.set_exception(StorageFailed(f"write failed: {error}"))
+        if _wanted(future):
+            future.set_exception(StorageFailed(f"write failed: {error}"))
     except BaseException as error:  # the writer thread must outlive any single job
         _rollback(connection)
-        future.set_exception(error)
+        if _wanted(future):
+            future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def _wanted(future: "Future[Any]") -> bool:
+    """Start a job, now that the lock is held; False when its caller gave up: it was answered otherwise, so nothing of it
+    may be written any more.
+    """
+    return future.running() or (not future.cancelled() and future.set_running_or_notify_cancel())
 
 
 def _rollback(connection: Connection) -> None:

@@ -86,12 +86,14 @@ class SqliteProfiles:
             ).rowcount
             if not changed:
                 return False
-            waiting = connection.execute("DELETE FROM waiting_probes WHERE decision = ?", (decision.id,)).rowcount
+            waiting = connection.execute("DELETE FROM waiting_probes WHERE decision = ? RETURNING field", (decision.id,))
+            fields = {row[0] for row in waiting.fetchall()}
             if completion["outcome"] == "succeeded":
                 self._remember_provenance(connection, decision)
                 # A password change since the decision took the waiting probes away: there is nothing to learn then.
-                for lesson in lessons if waiting else ():
-                    self._learn(connection, decision.id, lesson)
+                for lesson in lessons:
+                    if lesson.key.field in fields:
+                        self._learn(connection, decision.id, lesson)
             return True
 
         return await self._db.write(job)
@@ -113,6 +115,9 @@ class SqliteProfiles:
                         f"DELETE FROM {table} WHERE tenant = ? AND subject = ?",  # noqa: S608 - constants
                         (tenant, subject),
                     )
+                connection.execute(
+                    "DELETE FROM outbox WHERE tenant = ? AND json_extract(body, '$.subject') = ?", (tenant, subject)
+                )
 
         await self._db.write(job)
 

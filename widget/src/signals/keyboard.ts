@@ -53,7 +53,8 @@ export function keyboard(session: Session): Handlers {
       // Wherever it comes from: Tab is released in the next field.
       if (!event.isTrusted) return;
       const down = session._page._down;
-      const row = down.get(event.code);
+      // Some keyboards name no physical key: then nothing tells whose release this is, and the hold stays absent.
+      const row = event.code ? down.get(event.code) : undefined;
       if (!row) return;
       down.delete(event.code);
       const hold = session._clock._stamp(event) - row._at;

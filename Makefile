@@ -1,0 +1,58 @@
+# What a person types here: make demo, make test, make check. Everything else serves those three.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup widget demo test check lock soak wheel readme-run clean
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+widget/node_modules/.installed: widget/package-lock.json
+	cd widget && npm ci --no-audit --no-fund --silent
+	touch $@
+
+widget/dist/manifest.json: widget/node_modules/.installed widget/build.mjs $(wildcard widget/src/*.ts widget/src/signals/*.ts)
+	cd widget && npm run --silent build
+
+setup: $(VENV)/.installed  ## Make .venv from the lock file
+widget: widget/dist/manifest.json  ## Build widget/dist
+
+demo: setup widget  ## Run sidecar, demo provider and demo application (DEMO_ARGS="--no-browser --port 9000")
+	@$(BIN)/gaitkeeper demo $(DEMO_ARGS)
+
+test: setup widget  ## Run every test that belongs to a commit
+	cd widget && npm test --silent
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup widget  ## Linters, types, import rules, widget size
+	$(BIN)/ruff format --check sidecar idp_adapters tests benchmarks
+	$(BIN)/ruff check sidecar idp_adapters tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	cd widget && npm run --silent check
+
+SOAK_KILLS ?= 200
+soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times
+	$(BIN)/python -m benchmarks.kills --kills $(SOAK_KILLS)
+
+wheel: setup widget  ## Build dist/*.whl
+	$(BIN)/python -m hatchling build -t wheel
+
+readme-run: ## Run the README's commands in an empty home on a clean clone
+	$(PYTHON) tests/e2e/readme_run.py
+
+lock:  ## Renew the lock file (needs uv)
+	uv pip compile -q pyproject.toml --extra browser --group dev --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements-dev.lock
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) widget/node_modules widget/dist dist .gaitkeeper
