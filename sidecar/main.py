@@ -103,7 +103,9 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
         decisions=sidecar.decisions,
         directory=sidecar.decisions,
         enders={
-            idp.issuer: _ender(settings, idp, sidecar.keyring, http, clock) for idp in settings.idps if idp.revocation_url
+            idp.issuer: _ender(settings, idp, sidecar.keyring, http, clock)
+            for idp in settings.idps
+            if idp.revocation_url
         },
         clock=clock,
     )

@@ -58,6 +58,7 @@ def create_app(settings: DemoSettings, *, transport: httpx.AsyncBaseTransport | 
         https_only=settings.app_url.startswith("https:"),
     )
     app.add_exception_handler(FormError, site.explain)
+    app.add_exception_handler(404, site.nowhere)
     harden(app, policy(form=[settings.idp_url]))
     return app
 
@@ -197,6 +198,10 @@ class DemoApp:
         if not isinstance(refused, FormError):
             raise refused
         return self._pages.message("Please try again", refused.message, status=refused.status, links=[("/", "Home")])
+
+    async def nowhere(self, _: Request, __: Exception) -> Response:
+        """An address that leads nowhere."""
+        return self._pages.message("Nothing here", "This address leads nowhere.", status=404, links=[("/", "Home")])
 
     async def _verified(self, token: str) -> dict[str, Any]:
         metadata = await self._idp.load_server_metadata()

@@ -64,7 +64,11 @@ def _explain_refusals(app: FastAPI, services: Services) -> None:
         back = (services.settings.app_url + "/", f"Back to {services.settings.app_client.name}")
         return services.pages.message("Please start again", refused.message, status=refused.status, links=[back])
 
+    async def nowhere(_: Request, __: Exception) -> Response:
+        return services.pages.message("Nothing here", "This address leads nowhere.", status=404, links=[("/", "Home")])
+
     app.add_exception_handler(FormError, explain)
+    app.add_exception_handler(404, nowhere)
 
 
 def _policy(settings: DemoSettings) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pysqlite3 import dbapi2 as sqlite3
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -125,12 +124,11 @@ class HookRoutes:
                 return (
                     JSONResponse({"ended": known["ended"]}) if same else _problem(409, "this id meant something else")
                 )
-            try:
-                s.db.run(
-                    "INSERT INTO seen_jti (issuer, jti, expires) VALUES (?,?,?)",
-                    caller.issuer, caller.jti, caller.expires,
-                )  # fmt: skip
-            except sqlite3.IntegrityError:
+            fresh = s.db.run(
+                "INSERT INTO seen_jti (issuer, jti, expires) VALUES (?,?,?) ON CONFLICT DO NOTHING",
+                caller.issuer, caller.jti, caller.expires,
+            )  # fmt: skip
+            if not fresh:
                 return _problem(401, "this assertion was used before")
             for session in s.sessions.of_user(revocation.subject):
                 if revocation.scope == "all" or session.sid == revocation.sid:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import pyotp
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
@@ -48,6 +49,11 @@ class SeedUser:
     totp_secret: str | None = None
     synthetic: bool = False
     sub: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a TOTP secret that pyotp would only refuse when the code is asked for."""
+        if self.totp_secret is not None:
+            pyotp.TOTP(self.totp_secret)
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

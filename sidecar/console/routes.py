@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
@@ -15,6 +15,7 @@ from sidecar.usecases.enact import Enactor
 
 _HERE = Path(__file__).parent
 SHOWN = 50
+SCOPES = ("session", "all")
 STATIC = {"operator.css": "text/css", "operator.js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -50,11 +51,11 @@ def routes(login: OperatorLogin, decisions: Decisions, directory: Directory, ena
         return HTMLResponse(templates.get_template("rows.html").render(context), headers=HEADERS)
 
     @router.post("/decisions/{tenant}/{decision_id}/end")
-    async def end(
-        request: Request, tenant: str, decision_id: str, csrf: str = Form(""), scope: str = Form("session")
-    ) -> Response:
-        who = operator(request, "admin")
-        if not secrets.compare_digest(csrf, who["csrf"]) or scope not in ("session", "all"):
+    async def end(request: Request, tenant: str, decision_id: str) -> Response:
+        who = operator(request, "admin")  # before a byte of the body is read
+        form = await request.form()
+        csrf, scope = str(form.get("csrf", "")), str(form.get("scope", "session"))
+        if not secrets.compare_digest(csrf.encode(), who["csrf"].encode()) or scope not in SCOPES:
             raise Forbidden("this form was not made for you")
         await enactor.end_session(tenant, decision_id, scope=scope, by=who["name"])
         return RedirectResponse("/operator", 303)

@@ -17,7 +17,7 @@ from sidecar.policy.registry import SIGNALS
 _TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 # CEL allows spaces around a dot, and a call after it: ``client.id.startsWith("a")`` reads ``client.id``.
-_NAMES = {name: re.compile(rf"(?<!\w){r'\s*\.\s*'.join(name.split('.'))}(?!\w)") for name in SIGNALS}
+_NAMES = {name: re.compile(r"(?<!\w)" + name.replace(".", r"\s*\.\s*") + r"(?!\w)") for name in SIGNALS}
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _environment = cel.NewEnv(variables={name: _TYPES[signal.type] for name, signal in SIGNALS.items()})
 

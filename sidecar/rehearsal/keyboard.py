@@ -19,7 +19,10 @@ def play(cdp: Any, text: str, rows: Sequence[Row]) -> float:
     """Type ``text`` with these rows (one a character, Enter last if its hold is NaN); return the worst lag in ms.
 
     ``cdp`` is a Playwright CDP session of the page. Enter is pressed and, as on a real page, released elsewhere.
+    Raises ValueError when rows and text differ in length.
     """
+    if not len(text) <= len(rows) <= len(text) + 1:
+        raise ValueError(f"{len(rows)} rows do not fit {len(text)} characters")
     events = []
     for character, (down, hold) in zip([*text, "\r"], rows, strict=False):
         events.append((down, "keyDown", character))

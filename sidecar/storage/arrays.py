@@ -56,8 +56,8 @@ def unpack_template(raw: bytes) -> Template:
             kinds=arrays["kinds"].astype(np.uint8),
             samples=int(meta["samples"]),
         )
-    except KeyError as missing:
-        raise StorageFailed(f"a stored template lacks {missing}") from None
+    except (KeyError, ValueError, OverflowError) as wrong:
+        raise StorageFailed(f"a stored template is not whole: {wrong}") from None
 
 
 def pack_probe(probe: Probe) -> bytes:
@@ -108,7 +108,10 @@ def _unpack(kind: str, raw: bytes) -> tuple[dict[str, str | int | float], dict[s
         end = offset + count * _DTYPES[code].itemsize
         if end > len(body):
             raise StorageFailed("a stored array is cut short")
-        arrays[name] = np.frombuffer(body, _DTYPES[code], count, offset).reshape(shape).copy()
+        try:
+            arrays[name] = np.frombuffer(body[offset:end], _DTYPES[code]).reshape(shape).copy()
+        except ValueError:
+            raise StorageFailed("a stored array has an impossible shape") from None
         offset = end
     if offset != len(body):
         raise StorageFailed("a stored array record has trailing bytes")

@@ -22,7 +22,6 @@ from sidecar.wire import Batch, HiddenField, decode_batch, decode_hidden
 
 OUTSTANDING_SECONDS = 0.1
 POLL_SECONDS = 0.01
-MAX_FIELDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +36,43 @@ async def gather(
     captures: Captures, key: bytes, idp: IdpSettings, attempt: Attempt, clock: Callable[[], float]
 ) -> Gathered:
     """Collect the batches of an attempt. A batch that is on its way is waited for, 100 ms at most."""
-    texts = [text for text in attempt.captures if text]
-    if not texts:
+    try:
+        fields = _merged([decode_hidden(text.encode()) for text in attempt.captures if text])
+    except (MalformedBatch, UnicodeEncodeError):
+        return Gathered(Cause.MALFORMED)
+    if not fields:
         return Gathered(Cause.NO_CAPTURE)
     batches: list[Batch] = []
     uses: list[str] = []
-    for text in dict.fromkeys(texts[:MAX_FIELDS]):
-        found = await _one(captures, key, idp, attempt, text, clock)
+    for field in fields:
+        found = await _one(captures, key, idp, attempt, field, clock)
         if isinstance(found.evidence, Cause):
             return found
-        if found.uses[0] in uses and found.uses[0].startswith("capture:"):
-            # One capture seen from two pages: the later view holds everything of the earlier one and more.
-            batches = max(batches, list(found.evidence), key=len)
-        else:
-            batches += _after(batches, found.evidence)
-            uses += [use for use in found.uses if use not in uses]
+        batches += _after(batches, found.evidence)
+        uses += [use for use in found.uses if use not in uses]
     return Gathered(batches, tuple(uses))
 
 
+def _merged(fields: Sequence[HiddenField]) -> list[HiddenField]:
+    """Join the fields of several pages that belong to one capture; the last one knows how many batches there are."""
+    merged: dict[str, HiddenField] = {}
+    for number, field in enumerate(fields):
+        name = field.c or f"carried {number}"
+        if (earlier := merged.get(name)) is not None:
+            both = {batch.seq: batch for batch in (*earlier.b, *field.b)}
+            field = msgspec.structs.replace(field, n=max(earlier.n, field.n), b=list(both.values()))  # noqa: PLW2901
+        merged[name] = field
+    return list(merged.values())
+
+
 async def _one(
-    captures: Captures, key: bytes, idp: IdpSettings, attempt: Attempt, text: str, clock: Callable[[], float]
+    captures: Captures,
+    key: bytes,
+    idp: IdpSettings,
+    attempt: Attempt,
+    hidden: HiddenField,
+    clock: Callable[[], float],
 ) -> Gathered:
-    try:
-        hidden = decode_hidden(text.encode())
-    except (MalformedBatch, UnicodeEncodeError):
-        return Gathered(Cause.MALFORMED)
     if hidden.t is None or hidden.c is None:
         return _carried(hidden, attempt, clock())
     try:
@@ -77,7 +88,7 @@ async def _one(
         batches = await _joined(captures, hidden, hidden.t)
     except (StorageFailed, MalformedBatch):
         return Gathered(Cause.MALFORMED, uses)
-    return _checked(batches, hidden, uses, began=claims.issued, now=clock())
+    return _checked(batches, hidden.n, uses, began=claims.issued, now=clock())
 
 
 def _carried(hidden: HiddenField, attempt: Attempt, now: float) -> Gathered:
@@ -85,20 +96,19 @@ def _carried(hidden: HiddenField, attempt: Attempt, now: float) -> Gathered:
     if attempt.attempt is None:
         return Gathered(Cause.FOREIGN)
     uses = (f"attempt:{attempt.issuer}:{attempt.attempt}",)
-    return _checked(sorted(hidden.b, key=lambda batch: batch.seq), hidden, uses, began=attempt.started_at, now=now)
+    return _checked(sorted(hidden.b, key=lambda batch: batch.seq), hidden.n, uses, began=attempt.started_at, now=now)
 
 
 async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[Batch]:
     seal = batch_seal(token)
     name = str(hidden.c)
-    deadline = asyncio.get_running_loop().time() + OUTSTANDING_SECONDS
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + OUTSTANDING_SECONDS
+    found = {batch.seq: batch for batch in hidden.b}
     while True:
-        found = {batch.seq: batch for batch in hidden.b}
-        stored = captures.waiting(name)
-        if (
-            len(found | dict.fromkeys(seq for seq, _ in stored)) >= hidden.n
-            or asyncio.get_running_loop().time() >= deadline
-        ):
+        # A page that stays open may have sent more since the form was sent; that is not part of this login.
+        stored = [(seq, sealed) for seq, sealed in captures.waiting(name) if seq < hidden.n]
+        if len(found.keys() | {seq for seq, _ in stored}) >= hidden.n or loop.time() >= deadline:
             break
         await asyncio.sleep(POLL_SECONDS)
     for seq, sealed in stored:
@@ -107,10 +117,10 @@ async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[B
 
 
 def _checked(
-    batches: list[Batch], hidden: HiddenField, uses: tuple[str, ...], *, began: float | None, now: float
+    batches: list[Batch], announced: int, uses: tuple[str, ...], *, began: float | None, now: float
 ) -> Gathered:
-    if [batch.seq for batch in batches] != list(range(hidden.n)) or not batches:
-        return Gathered(Cause.INCOMPLETE if hidden.n else Cause.NO_CAPTURE, uses)
+    if [batch.seq for batch in batches] != list(range(announced)) or not batches:
+        return Gathered(Cause.INCOMPLETE if announced else Cause.NO_CAPTURE, uses)
     if began is not None and keystroke.span_ms(batches) / 1000 > now - began + CLOCK_SLACK_SECONDS:
         return Gathered(Cause.IMPLAUSIBLE, uses)
     return Gathered(batches, uses)

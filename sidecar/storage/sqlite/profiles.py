@@ -86,7 +86,9 @@ class SqliteProfiles:
             ).rowcount
             if not changed:
                 return False
-            waiting = connection.execute("DELETE FROM waiting_probes WHERE decision = ? RETURNING field", (decision.id,))
+            waiting = connection.execute(
+                "DELETE FROM waiting_probes WHERE decision = ? RETURNING field", (decision.id,)
+            )
             fields = {row[0] for row in waiting.fetchall()}
             if completion["outcome"] == "succeeded":
                 self._remember_provenance(connection, decision)

@@ -1,0 +1,33 @@
+"""Shared by all tests: asyncio as the one backend of asynchronous tests, and worlds that clean up after themselves."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from support.world import World
+
+Worlds = Callable[..., "object"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def worlds(tmp_path: Path) -> AsyncIterator[Callable[..., object]]:
+    """Start worlds with settings of their own: ``await worlds(deadline_ms=200)``."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**extra: object) -> World:
+            return await stack.enter_async_context(World.running(tmp_path, **extra))
+
+        yield start
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A running sidecar over HTTP with two identity providers and a clock that tests move."""
+    async with World.running(tmp_path) as running:
+        yield running

@@ -1,0 +1,1 @@
+"""What tests share: a running sidecar, callers that sign like identity providers, pages that send like the widget."""
