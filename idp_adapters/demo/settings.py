@@ -23,6 +23,8 @@ class ClientSettings:
 
     ``fail_mode`` says what an unreachable sidecar means; ``without_second_factor`` what a demanded second
     factor means for somebody who has none; ``always_second_factor`` is a floor that no score can lower.
+    ``secret_fields`` is how much the widget may tell of the password field; the sidecar can be stricter, never
+    laxer.
     """
 
     client_id: str
@@ -35,7 +37,7 @@ class ClientSettings:
     fail_mode: FailMode = "challenge"
     always_second_factor: bool = False
     username_first: bool = False
-    secret_fields: tuple[str, ...] = ("password",)
+    secret_fields: Literal["positions", "summary", "off"] = "positions"  # noqa: S105 - a mode
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

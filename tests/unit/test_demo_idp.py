@@ -660,6 +660,7 @@ def test_pages_carry_a_strict_policy(play: Callable[..., None]) -> None:
         assert f"script-src 'self' {SIDECAR};" in policy
         assert f"form-action 'self' {APP};" in policy
         assert "unsafe" not in policy
+        assert 'data-secret="positions"' in page.text
         assert page.headers["cache-control"] == "no-store"
         assert not re.search(r"<style|style=|<script(?![^>]*src=)| on\w+=", page.text)
         metadata = (await browser.http.get("/.well-known/openid-configuration")).json()

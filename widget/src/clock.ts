@@ -6,6 +6,7 @@ const SPIN_MS = 3;
 /** A clock that does not step also never tells that 3 ms have passed, so the spin is bounded by calls too. */
 const SPIN_CALLS = 50_000;
 const ENOUGH_STEPS = 6;
+const FINE = 10;
 
 export const toTicks = (milliseconds: number): number => Math.round(milliseconds * 10);
 
@@ -26,9 +27,9 @@ export function spin(now: () => number): number | undefined {
   return steps ? Math.max(1, toTicks(smallest)) : undefined;
 }
 
-/** Measures the clock once; where that fails, learns from the stamps of key events. */
+/** Measures the clock; where that fails, learns from the stamps of key events. */
 export class Clock {
-  private readonly _measured = spin(() => performance.now());
+  private _measured = spin(() => performance.now()) ?? Infinity;
   private _learned = COARSEST;
   private _last = 0;
 
@@ -41,6 +42,8 @@ export class Clock {
   }
 
   _quantum(): number {
-    return Math.min(10_000, this._measured ?? this._learned);
+    // A busy machine can stop the spin in the middle, which looks like a coarse clock: then it is measured once more.
+    if (this._measured > FINE) this._measured = Math.min(this._measured, spin(() => performance.now()) ?? Infinity);
+    return Math.min(this._measured, this._learned);
   }
 }
