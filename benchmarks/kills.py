@@ -23,12 +23,12 @@ import httpx
 import numpy as np
 import pysqlite3.dbapi2 as sqlite3
 
+from sidecar.demo.launch import free_port
 from sidecar.demo.layout import Layout, write
 from sidecar.evaluation.synthetic import typist
 from sidecar.rehearsal.payload import hidden_field
 from sidecar.tokens import SigningKey, load_signing_key, sign_request
 
-PORT = 8870
 CLIENTS = 8
 USERS = 40
 
@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-kills-") as directory:
-        layout = Layout(Path(directory), PORT)
+        layout = Layout(Path(directory), free_port())
         settings = write(layout)
         key = load_signing_key((layout.state / "idp-assertion.pem").read_text())
         told = Acknowledged()

@@ -1,8 +1,10 @@
 """Start the demo's three processes, say where they are, stop all of them on Ctrl-C."""
 
 import asyncio
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,6 +64,19 @@ async def seed(settings: Settings, people: tuple[Person, ...]) -> None:
 def login_url(layout: Layout) -> str:
     """Return where a visitor signs in: the application sends them to the provider's login page."""
     return f"{layout.app_url}/login"
+
+
+def free_port() -> int:
+    """Return a port that is free together with the next two."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000, 3), 200):
+        try:
+            for offset in range(3):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return port
+    raise DemoFailed("no three ports in a row are free")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import pyotp
 
-from sidecar.demo.launch import login_url, processes
+from sidecar.demo.launch import free_port, login_url, processes
 from sidecar.demo.layout import TENANT, Layout, Person, write
 from sidecar.demo.seeding import enroll
 from sidecar.domain.decisions import Action
@@ -24,7 +24,6 @@ from sidecar.rehearsal import in_process, keyboard
 from sidecar.rehearsal.script import PASSWORD, Login, Script
 from sidecar.wire import HiddenField, KeyClass, decode_hidden
 
-PORT = 8890
 LATE_MS = 40.0
 DISTORTED_MS = 2.0
 TOTP_STEP = 30
@@ -60,7 +59,7 @@ def play(script: Script, progress: Callable[[], None]) -> list[Played]:
     """Enroll in process, start the demo, play every login. Raises BrowserMissing, DemoFailed."""
     state = Path(tempfile.mkdtemp(prefix="gaitkeeper-rehearsal-"))
     try:
-        layout = Layout(state, PORT)
+        layout = Layout(state, free_port())
         people = tuple(
             Person(subject, subject, PASSWORD, f"rehearsal-{subject}", totp_secret=pyotp.random_base32())
             for subject in script.enrolled

@@ -96,7 +96,7 @@ def _unpack(kind: str, raw: bytes) -> tuple[dict[str, str | int | float], dict[s
     size = int.from_bytes(body[4:6], "little")
     try:
         header = msgspec.json.decode(body[6 : 6 + size], type=_Header)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         raise StorageFailed("a stored array record has an unreadable header") from None
     if header.kind != kind:
         raise StorageFailed(f"a stored {header.kind} stands where a {kind} belongs")

@@ -29,14 +29,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def demo(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with RunningDemo(browser, tmp_path_factory.mktemp("demo"), 8900) as made:
+    with RunningDemo(browser, tmp_path_factory.mktemp("demo")) as made:
         yield made
 
 
 @pytest.fixture
 def own_demo(browser: Any, tmp_path: Path) -> Iterator[Demo]:
     """A demo of the test's own, whose parts it may break."""
-    with RunningDemo(browser, tmp_path, 8910) as made:
+    with RunningDemo(browser, tmp_path) as made:
         yield made
 
 

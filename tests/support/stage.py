@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pyotp
 
-from sidecar.demo.launch import login_url, processes, seed
+from sidecar.demo.launch import free_port, login_url, processes, seed
 from sidecar.demo.layout import PEOPLE, Layout, Person, write
 from sidecar.demo.seeding import synthetic_login
 from sidecar.evaluation.synthetic import Row, typist
 from sidecar.main import Sidecar, build
 from sidecar.rehearsal import keyboard
 
+AXE = Path(__file__).parents[2] / "widget" / "node_modules" / "axe-core" / "axe.min.js"
 STRANGER = 3
 
 
@@ -105,8 +106,8 @@ class Demo:
 class RunningDemo:
     """A demo from start to stop, as a context manager."""
 
-    def __init__(self, browser: Any, state: Path, port: int) -> None:
-        self._layout = Layout(state, port)
+    def __init__(self, browser: Any, state: Path) -> None:
+        self._layout = Layout(state, free_port())
         self._browser = browser
 
     def __enter__(self) -> Demo:

@@ -1,0 +1,145 @@
+"""The operator page in a real Chromium: sign-in by role, the reason of a decision, ending a session."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+from support.stage import AXE, STRANGER, Demo, Visitor
+
+from sidecar.demo.layout import PEOPLE
+
+AMELIA, OPERATOR, VIEWER = PEOPLE
+OWN = int(AMELIA.typist or 0)
+
+
+def _sign_in(demo: Demo, visitor: Visitor, person: object) -> None:
+    visitor.page.goto(f"{demo.layout.sidecar_url}/operator")
+    visitor.page.click("text=Sign in")
+    visitor.page.fill("#username", person.username)
+    visitor.page.fill("#password", person.password)
+    visitor.page.click("#login button[type=submit]")
+    visitor.page.wait_for_url(f"{demo.layout.sidecar_url}/operator")
+
+
+def test_without_login_it_answers_401(demo: Demo) -> None:
+    for path in ("/operator", "/operator/rows", "/operator/whoami"):
+        answer = httpx.get(demo.layout.sidecar_url + path)
+        assert answer.status_code == 401
+        assert "amelia" not in answer.text
+    assert httpx.post(f"{demo.layout.sidecar_url}/operator/decisions/demo/x/end").status_code == 401
+
+
+def test_reason_appears_by_itself(demo: Demo, visitor: Visitor, open_visitor: Callable[..., Visitor]) -> None:
+    """ADM1: who, what, why, live; the deciding rule in the trace is the keystroke mismatch."""
+    operator = open_visitor()
+    _sign_in(demo, operator, VIEWER)
+    visitor.open()
+    visitor.type_login(AMELIA, STRANGER)
+    assert visitor.arrived("otp")
+    decision = demo.sidecar.decisions.recent(None, 1)[0]
+    row = operator.page.locator(f"#d-{decision.id}")
+    row.wait_for(timeout=10_000)
+    assert "amelia" in row.inner_text()
+    assert "Second factor" in row.inner_text()
+    row.locator("summary").click()
+    text = row.inner_text()
+    assert "decided by keystroke-mismatch" in text
+    assert "than usual" in text
+    assert row.locator("button").count() == 0  # a viewer only looks
+    assert " ms" not in text  # nothing measured in a secret field is shown as such
+
+
+def test_admin_ends_a_session(demo: Demo, visitor: Visitor, open_visitor: Callable[..., Visitor]) -> None:
+    """REV1: through the outbox the provider ends it and the application page is logged out."""
+    visitor.open()
+    visitor.type_login(AMELIA, OWN)
+    assert visitor.arrived("app")
+    decision = demo.sidecar.decisions.recent(None, 1)[0]
+    _until(lambda: (demo.sidecar.decisions.get("demo", decision.id) or decision).completion is not None)
+    operator = open_visitor()
+    _sign_in(demo, operator, OPERATOR)
+    row = operator.page.locator(f"#d-{decision.id}")
+    row.locator("summary").click()
+    row.locator("button", has_text="End session").first.click()
+    visitor.page.get_by_text("You have been signed out by security").wait_for(timeout=15_000)
+    visitor.page.reload()
+    assert "Sign in" in visitor.page.inner_text("body")
+
+
+def test_viewer_may_not_end_sessions(demo: Demo, open_visitor: Callable[..., Visitor]) -> None:
+    operator = open_visitor()
+    _sign_in(demo, operator, VIEWER)
+    status = operator.page.evaluate(
+        "async () => (await fetch('/operator/decisions/demo/whatever/end', {method: 'POST', body: new URLSearchParams()})).status"
+    )
+    assert status == 403
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_is_clean(demo: Demo, open_visitor: Callable[..., Visitor], scheme: str) -> None:
+    """ADM8, CAP12: no finding of axe on login, second factor, sign-up, account and operator pages."""
+    visitor = open_visitor(bypass_csp=True, color_scheme=scheme)
+    visitor.open()
+    findings = _axe(visitor, "login")
+    visitor.page.click("text=Create an account")
+    findings += _axe(visitor, "sign-up")
+    visitor.open()
+    visitor.type_login(AMELIA, STRANGER)
+    visitor.arrived("otp")
+    findings += _axe(visitor, "second factor")
+    visitor.open()
+    visitor.type_login(AMELIA, OWN)
+    visitor.arrived("app")
+    findings += _axe(visitor, "account")
+    operator = open_visitor(bypass_csp=True, color_scheme=scheme)
+    operator.page.goto(f"{demo.layout.sidecar_url}/operator")
+    findings += _axe(operator, "signed out")
+    _sign_in(demo, operator, OPERATOR)
+    for summary in operator.page.locator("summary").all()[:3]:
+        summary.click()
+    findings += _axe(operator, "operator")
+    assert findings == []
+
+
+def test_keyboard_only(demo: Demo, visitor: Visitor) -> None:
+    """CAP12: login and operator page work without a pointer, in a sensible order, with a visible focus."""
+    visitor.open()
+    assert visitor.page.evaluate("document.activeElement.id") == "username"
+    order = []
+    for _ in range(4):
+        visitor.page.keyboard.press("Tab")
+        order.append(visitor.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert order[:2] == ["password", "Sign in"]
+    visitor.page.goto(f"{demo.layout.sidecar_url}/operator")
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.press("Tab")
+    assert visitor.page.evaluate("document.activeElement.textContent") == "Sign in"
+    assert visitor.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("#username")
+    visitor.page.keyboard.type(OPERATOR.username)
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.type(OPERATOR.password)
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url(f"{demo.layout.sidecar_url}/operator")
+    visitor.page.wait_for_selector("summary")
+    for _ in range(12):
+        visitor.page.keyboard.press("Tab")
+        if visitor.page.evaluate("document.activeElement.tagName") == "SUMMARY":
+            break
+    visitor.page.keyboard.press("Enter")
+    assert visitor.page.evaluate("document.activeElement.parentElement.open") is True
+
+
+def _axe(visitor: Visitor, page: str) -> list[str]:
+    visitor.page.add_script_tag(path=str(AXE))
+    result = visitor.page.evaluate("async () => (await axe.run()).violations")
+    return [f"{page}: {item['id']}: {[node['html'][:120] for node in item['nodes'][:3]]}" for item in result]
+
+
+def _until(happened: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
