@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup widget demo test check lock soak wheel readme-run clean
+.PHONY: help setup widget demo test check lock soak wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,7 +51,11 @@ wheel: setup widget  ## Build dist/*.whl
 readme-run: ## Run the README's commands in an empty home on a clean clone
 	$(PYTHON) tests/e2e/readme_run.py
 
-lock:  ## Renew the lock file (needs uv)
+screenshots: setup widget  ## Renew docs/images
+	$(BIN)/python tests/screenshots.py
+
+lock:  ## Renew the lock files (needs uv)
+	uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements.lock
 	uv pip compile -q pyproject.toml --extra browser --group dev --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements-dev.lock
 
 clean:  ## Remove what make made

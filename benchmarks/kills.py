@@ -73,7 +73,7 @@ def main() -> None:
 
 async def _one_life(layout: Layout, key: SigningKey, told: Acknowledged, seconds: float) -> None:
     """Start the sidecar, load it for ``seconds`` after it is ready, kill it."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop yet
         [sys.executable, "-m", "sidecar", "serve", "-c", str(layout.sidecar_settings)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -112,7 +112,10 @@ async def _load(client: httpx.AsyncClient, layout: Layout, key: SigningKey, told
             "subject": {"id": f"user-{user}"},
             "action": {"name": "login"},
             "resource": {"id": "harbour-bank"},
-            "context": {"attempt": secrets.token_urlsafe(12), "capture": hidden_field(typist(user).login(generator, 10))},
+            "context": {
+                "attempt": secrets.token_urlsafe(12),
+                "capture": hidden_field(typist(user).login(generator, 10)),
+            },
         }
         try:
             answer = await _post(client, layout, key, "/access/v1/evaluation", asked)
@@ -129,7 +132,9 @@ async def _load(client: httpx.AsyncClient, layout: Layout, key: SigningKey, told
             return
 
 
-async def _post(client: httpx.AsyncClient, layout: Layout, key: SigningKey, path: str, content: object) -> dict[str, Any]:
+async def _post(
+    client: httpx.AsyncClient, layout: Layout, key: SigningKey, path: str, content: object
+) -> dict[str, Any]:
     body = json.dumps(content).encode()
     url = layout.sidecar_url + path
     token = sign_request(
@@ -146,7 +151,9 @@ def _missing(path: Path, told: Acknowledged) -> set[str]:
     connection = sqlite3.connect(str(path))
     if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
         sys.exit("the database is damaged")
-    found = {row[0]: (json.loads(row[1]), row[2]) for row in connection.execute("SELECT id, body, completion FROM decisions")}
+    found = {
+        row[0]: (json.loads(row[1]), row[2]) for row in connection.execute("SELECT id, body, completion FROM decisions")
+    }
     taught = {row[0] for row in connection.execute("SELECT DISTINCT decision FROM samples")}
     waiting = {row[0] for row in connection.execute("SELECT DISTINCT decision FROM waiting_probes")}
     connection.close()

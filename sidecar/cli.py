@@ -30,11 +30,21 @@ def gaitkeeper(
 @app.command()
 def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]) -> None:
     """Run the sidecar."""
+    import structlog
     import uvicorn
 
     from sidecar.config import load_settings
     from sidecar.main import application
 
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
     settings = load_settings(config)
     uvicorn.run(
         application(settings),

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
 from sidecar.domain.decisions import Evidence
 
-
 Assertion = tuple[str, str, int]  # (issuer, jti, expires in epoch seconds) of a verified request
 
 

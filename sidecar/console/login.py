@@ -2,10 +2,10 @@
 
 import secrets
 import time
+import warnings
 from typing import Any
 
 import httpx
-from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.oidc.core import CodeIDToken
 from fastapi import Request
 from joserfc import jwt
@@ -14,6 +14,11 @@ from joserfc.jwk import KeySet
 
 from sidecar.config import OperatorSettings
 from sidecar.errors import Forbidden, GaitkeeperError
+
+with warnings.catch_warnings():
+    # Authlib would rather have httpx2; both work, and the product speaks httpx everywhere.
+    warnings.simplefilter("ignore")
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 SESSION_SECONDS = 8 * 3600
 ROLES = ("viewer", "admin")

@@ -13,6 +13,7 @@ _KINDS = {
     Kind.UP_DOWN: ("slower", "faster"),
 }
 _FIELDS = {"username": "User name", "password": "Password"}
+SHOWN = 8
 _ACTIONS = {"allow": "Allowed", "step_up": "Second factor", "deny": "Denied"}
 
 
@@ -65,9 +66,7 @@ def row(decision: StoredDecision, name: str) -> Row:
         source=answer["source"],
         state=facts["profile.state"],
         samples=facts["profile.samples"],
-        contributions=[
-            _contribution(score["field"], part) for score in body["scores"] for part in score["contributions"]
-        ],
+        contributions=_ranked(body["scores"]),
         absences=[f"{_FIELDS[item['field']]}: {item['cause'].replace('_', ' ')}" for item in body["absences"]],
         trace=body["trace"],
         ended=_ended(completion),
@@ -75,7 +74,15 @@ def row(decision: StoredDecision, name: str) -> Row:
     )
 
 
-def _contribution(field: str, part: dict[str, Any]) -> dict[str, Any]:
+def _ranked(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rank the features of all fields together; each field's shares are parts of its own distance."""
+    parts = [
+        _contribution(score["field"], part, 1 / len(scores)) for score in scores for part in score["contributions"]
+    ]
+    return sorted(parts, key=lambda part: -part["share"])[:SHOWN]
+
+
+def _contribution(field: str, part: dict[str, Any], weight: float) -> dict[str, Any]:
     more, less = _KINDS[Kind(part["kind"])]
     size = abs(part["deviation"])
     amount = "far " if size >= 3 else "clearly " if size >= 1.5 else "a little "
@@ -83,7 +90,7 @@ def _contribution(field: str, part: dict[str, Any]) -> dict[str, Any]:
         "field": _FIELDS[field],
         "label": part["label"],
         "words": f"{amount}{more if part['deviation'] > 0 else less} than usual",
-        "share": round(part["share"] * 100),
+        "share": round(part["share"] * weight * 100),
     }
 
 

@@ -84,7 +84,14 @@ def processes(layout: Layout) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run sidecar, provider and application; end them in reverse order. Raises DemoFailed."""
     demo = [sys.executable, "-m", "idp_adapters.demo"]
     commands = {
-        f"{layout.sidecar_url}/health/ready": [sys.executable, "-m", "sidecar", "serve", "-c", str(layout.sidecar_settings)],
+        f"{layout.sidecar_url}/health/ready": [
+            sys.executable,
+            "-m",
+            "sidecar",
+            "serve",
+            "-c",
+            str(layout.sidecar_settings),
+        ],
         f"{layout.idp_url}/health": [*demo, "idp", "--settings", str(layout.demo_settings)],
         f"{layout.app_url}/health": [*demo, "app", "--settings", str(layout.demo_settings)],
     }
@@ -93,10 +100,16 @@ def processes(layout: Layout) -> Iterator[list[subprocess.Popen[bytes]]]:
         for url in commands:
             if _answers(url):
                 raise DemoFailed(f"something already answers on {url}; choose another --port")
-        for command in commands.values():
-            # A group of their own, so that Ctrl-C reaches this process only and the order of stopping is ours.
-            running.append(subprocess.Popen(command, start_new_session=True))  # noqa: S603 - our own modules
-        _until_ready(list(commands), running)
+        with layout.log.open("ab") as log:
+            for command in commands.values():
+                # A group of their own, so that Ctrl-C reaches this process only and the order of stopping is ours.
+                started = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)  # noqa: S603
+                running.append(started)
+        try:
+            _until_ready(list(commands), running)
+        except DemoFailed as failure:
+            tail = layout.log.read_text(errors="replace").splitlines()[-8:]
+            raise DemoFailed("\n  ".join([failure.message, *tail])) from None
         yield running
     finally:
         for process in reversed(running):
@@ -115,7 +128,7 @@ def _until_ready(urls: list[str], running: list[subprocess.Popen[bytes]]) -> Non
     waiting = list(urls)
     while waiting:
         if any(process.poll() is not None for process in running):
-            raise DemoFailed("a part of the demo ended at once; its message is above")
+            raise DemoFailed("a part of the demo ended at once")
         if time.monotonic() > deadline:
             raise DemoFailed(f"not ready after {START_SECONDS:.0f} s: {', '.join(waiting)}")
         waiting = [url for url in waiting if not _answers(url)]
@@ -138,6 +151,7 @@ def _announce(layout: Layout) -> None:
         role = ", ".join(person.roles)
         typer.echo(f"  operator page, role {role + ':':<8}{person.username}   password: {person.password}")
     typer.echo(f"  stand-in for authenticator apps: {layout.idp_url}/phone")
+    typer.echo(f"  log of all parts: {layout.log}")
     typer.echo("Sign in as the known user by typing: you type it differently, so a second factor is asked for.")
     typer.echo("Then read why on the operator page. Ctrl-C stops everything.")
     typer.echo("")
@@ -158,5 +172,5 @@ def _wait(running: list[subprocess.Popen[bytes]]) -> None:
     signal.signal(signal.SIGTERM, ask)
     while not stop:
         if any(process.poll() is not None for process in running):
-            raise DemoFailed("a part of the demo ended by itself; its message is above")
+            raise DemoFailed("a part of the demo ended by itself; see the log")
         time.sleep(0.2)

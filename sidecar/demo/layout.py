@@ -71,6 +71,11 @@ class Layout:
         return self.state / "gaitkeeper.toml"
 
     @property
+    def log(self) -> Path:
+        """What the parts write to standard output and error."""
+        return self.state / "demo.log"
+
+    @property
     def demo_settings(self) -> Path:
         """The settings file of provider and application."""
         return self.state / "demo.json"

@@ -1,6 +1,7 @@
 """Play a script through the demo's own login page in a real Chromium: page, widget, provider, sidecar, second factor."""
 
 import asyncio
+import math
 import shutil
 import tempfile
 import time
@@ -93,7 +94,7 @@ def compare(script: Script, played: Sequence[Played]) -> dict[str, object]:
                 "action": item.action,
                 "in_process": action,
                 "rule": item.rule,
-                "achieved": [[down, None if hold != hold else hold] for down, hold in item.achieved],
+                "achieved": [[down, None if math.isnan(hold) else hold] for down, hold in item.achieved],
                 "late_ms": round(item.late_ms, 1),
                 "distorted": item.distorted,
             }
@@ -199,5 +200,5 @@ def _difference(planned: Sequence[Row], achieved: Sequence[Row]) -> float:
     if len(planned) != len(achieved):
         return float("inf")
     gaps = [abs(one[0] - other[0]) for one, other in zip(planned, achieved, strict=True)]
-    gaps += [abs(one[1] - other[1]) for one, other in zip(planned, achieved, strict=True) if one[1] == one[1]]
+    gaps += [abs(one[1] - other[1]) for one, other in zip(planned, achieved, strict=True) if not math.isnan(one[1])]
     return max(gaps, default=0.0)

@@ -15,11 +15,15 @@ from sidecar.rehearsal.script import Script, recorded, synthetic
 BROWSER_IMPOSTORS = 4
 
 
-def run_rehearsal(*, data: Path | None, subjects: int, seed: int, in_process_only: bool, json_path: Path | None) -> None:
+def run_rehearsal(
+    *, data: Path | None, subjects: int, seed: int, in_process_only: bool, json_path: Path | None
+) -> None:
     """Run a rehearsal and print its figures. Raises DatasetInvalid, BadRequest, DemoFailed, BrowserMissing."""
     console = Console(stderr=True)
     impostors = None if in_process_only else BROWSER_IMPOSTORS
-    script = recorded(data, subjects, seed, impostors=impostors) if data else synthetic(subjects, seed, impostors=impostors)
+    script = (
+        recorded(data, subjects, seed, impostors=impostors) if data else synthetic(subjects, seed, impostors=impostors)
+    )
     console.print(f"{script.label}; {len(script.logins)} logins")
     result: dict[str, object]
     with _progress(console) as progress:
@@ -47,7 +51,11 @@ def _print(result: dict[str, object], script: Script) -> None:
     table = Table(title=f"Rehearsal: {script.label}")
     table.add_column("attempts")
     table.add_column("challenged", justify="right")
-    for kind, words in (("genuine", "genuine"), ("impostor_first", "others, 1st time"), ("impostor_practised", "others, 400th")):
+    for kind, words in (
+        ("genuine", "genuine"),
+        ("impostor_first", "others, 1st time"),
+        ("impostor_practised", "others, 400th"),
+    ):
         share = result[f"{kind}_challenged"]
         table.add_row(words, f"{share:.1%}" if isinstance(share, float) else str(share))
     console = Console()

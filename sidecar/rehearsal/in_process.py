@@ -14,8 +14,8 @@ from sidecar.demo.seeding import enroll
 from sidecar.domain.decisions import Action, Attempt
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.main import Sidecar, build
-from sidecar.rehearsal.script import Login, Script
 from sidecar.rehearsal.payload import hidden_field
+from sidecar.rehearsal.script import Login, Script
 
 TENANT = "rehearsal"
 ISSUER = "http://localhost"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -25,7 +26,7 @@ def hidden_field(password: Sequence[Row], username: Sequence[Row] | None = None)
     keys = Keys(
         f=[field for field, _, _ in presses],
         c=[kind for _, _, kind in presses],
-        d=[0] + [later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)],
+        d=[0] + [later - earlier for earlier, later in pairwise(ticks)],
         h=[-1 if math.isnan(row[1]) else round(row[1] * 10) for _, row, _ in presses],
     )
     states = [

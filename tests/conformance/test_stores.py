@@ -145,7 +145,9 @@ def lesson(at: float = NOW, **changed: Any) -> Lesson:
     return replace(Lesson(where, what, Evidence.SECOND_FACTOR, at, confirmed=True), **changed)
 
 
-async def completed(store: Store, kept: DecisionRecord, outcome: str = "succeeded", lessons: Sequence[Lesson] = ()) -> bool:
+async def completed(
+    store: Store, kept: DecisionRecord, outcome: str = "succeeded", lessons: Sequence[Lesson] = ()
+) -> bool:
     decision = store.decisions.get(kept.tenant, kept.id)
     assert decision
     return await store.learning.complete(decision, {"outcome": outcome, "sid": None}, lessons, assertion())

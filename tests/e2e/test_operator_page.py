@@ -15,7 +15,7 @@ OWN = int(AMELIA.typist or 0)
 
 def _sign_in(demo: Demo, visitor: Visitor, person: object) -> None:
     visitor.page.goto(f"{demo.layout.sidecar_url}/operator")
-    visitor.page.click("text=Sign in")
+    visitor.page.click("a.button")
     visitor.page.fill("#username", person.username)
     visitor.page.fill("#password", person.password)
     visitor.page.click("#login button[type=submit]")

@@ -46,7 +46,9 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
 
 
 def test_every_failed_check_is_told_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("https://gaitkeeper.example", "http://gaitkeeper.example/") + """
+    text = (
+        GOOD.replace("https://gaitkeeper.example", "http://gaitkeeper.example/")
+        + """
 revocation_url = "http://idp.example/revoke"
 
 [[idps]]
@@ -61,6 +63,7 @@ issuer = "http://idp.example"
 client_id = "operator"
 client_secret_file = "none.secret"
 """
+    )
     said = refusal(tmp_path, text.replace('data_dir = "data"', 'data_dir = "data"\npolicy = "none.yaml"'))
     for part in [
         "base_url must not end in a slash",
@@ -79,8 +82,10 @@ client_secret_file = "none.secret"
 
 
 def test_every_value_of_the_wrong_type_is_told_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace('tenant = "one"', 'tenant = "a|b"').replace('origins = ["https://login.example"]', "origins = []")
-    said = refusal(tmp_path, 'port = 0\ndeadline_ms = 1\nsurprise = true\nlearning = {ready_samples = 1}\n' + text)
+    text = GOOD.replace('tenant = "one"', 'tenant = "a|b"').replace(
+        'origins = ["https://login.example"]', "origins = []"
+    )
+    said = refusal(tmp_path, "port = 0\ndeadline_ms = 1\nsurprise = true\nlearning = {ready_samples = 1}\n" + text)
     for part in ("port", "deadline_ms", "surprise", "learning.ready_samples", "idps.0.tenant", "idps.0.origins"):
         assert part in said
 
@@ -108,11 +113,17 @@ def test_urls_that_are_not_safe(tmp_path: Path, url: str, where: str) -> None:
         "origins": '["https://login.example"]',
         "revocation_url": 'site_key = "site"',
     }[where]
-    new = {"base_url": f'"{url}"', "origins": f'["{url}"]', "revocation_url": f'site_key = "site"\nrevocation_url = "{url}"'}
+    new = {
+        "base_url": f'"{url}"',
+        "origins": f'["{url}"]',
+        "revocation_url": f'site_key = "site"\nrevocation_url = "{url}"',
+    }
     assert "must be https" in refusal(tmp_path, GOOD.replace(old, new[where]))
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8800", "http://127.0.0.1:1", "http://[::1]:8800", "https://a.example"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8800", "http://127.0.0.1:1", "http://[::1]:8800", "https://a.example"]
+)
 def test_loopback_may_be_plain(tmp_path: Path, url: str) -> None:
     assert load_settings(write(tmp_path, GOOD.replace("https://gaitkeeper.example", url)))
 

@@ -119,7 +119,13 @@ def test_no_two_purposes_share_a_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("master.key", ""), ("master.key", "zz" * 32), ("master.key", "00" * 31), ("signing.pem", ""), ("signing.pem", "x")],
+    [
+        ("master.key", ""),
+        ("master.key", "zz" * 32),
+        ("master.key", "00" * 31),
+        ("signing.pem", ""),
+        ("signing.pem", "x"),
+    ],
 )
 def test_a_spoilt_key_file_stops_the_start_and_is_not_replaced(tmp_path: Path, name: str, content: str) -> None:
     load_keyring(tmp_path)
