@@ -94,8 +94,21 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     )
 
 
+def log_without_locals() -> None:
+    """Log tracebacks without the variables in them: those are keys, templates and the timings of passwords.
+
+    Whoever runs the application may configure logs first; ``serve`` does.
+    """
+    if structlog.is_configured():
+        return
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    stamp = structlog.processors.TimeStamper(fmt="iso")
+    structlog.configure(processors=[structlog.processors.add_log_level, stamp, plain])
+
+
 def application(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
     """Return the HTTP application."""
+    log_without_locals()
     sidecar = build(settings, clock)
     http = httpx.AsyncClient(follow_redirects=False, timeout=httpx.Timeout(10.0, connect=2.0))
     enactor = Enactor(

@@ -78,8 +78,14 @@ def sixteen() -> Design:
 
 
 def summary() -> Design:
-    """The 21 summary numbers of the whole password with Enter."""
-    return Design("summary", "summary", summary_kinds(), summarize)
+    """The 21 summary numbers of the password's ten characters; the widget leaves Enter out of them."""
+
+    def make(hold: Floats, down_down: Floats) -> Floats:
+        between = down_down.copy()
+        between[:, -1] = np.nan
+        return summarize(hold, between)
+
+    return Design("summary", "summary", summary_kinds(), make)
 
 
 def position_designs() -> tuple[Design, ...]:

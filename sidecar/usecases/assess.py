@@ -13,7 +13,7 @@ from typing import Any
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Cause, Probe
 from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
-from sidecar.errors import CaptureUsed, IdempotencyConflict
+from sidecar.errors import CaptureUsed, IdempotencyConflict, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.policy.evaluate import decide
 from sidecar.policy.language import Policy
@@ -133,6 +133,8 @@ class Assessor:
             for profile in self.profiles.find(tenant, subject)
             if profile.key.context == context and profile.key.modality == MODALITY
         }
+        if any(profile.template.detector not in self.detectors for profile in found.values()):
+            raise StorageFailed("a stored template is of a detector that this version does not have")
         learning = self.settings.learning
         states = {
             field: profile.state(now=now, ready_samples=learning.ready_samples, stale_days=learning.stale_days)

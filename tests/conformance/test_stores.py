@@ -500,6 +500,6 @@ class TestOutbox:
     async def test_the_same_item_is_never_queued_twice(self, store: Store) -> None:
         one = item()
         await store.outbox.add([one])
-        with pytest.raises(Exception, match="."):
+        with pytest.raises(Exception, match=r"."):
             await store.outbox.add([item(), one])
         assert len(store.outbox.due(NOW, 10)) == 1

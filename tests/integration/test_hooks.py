@@ -32,6 +32,27 @@ def profile_of(world: World) -> dict[str, list[Any]]:
     return {table: world.rows(table) for table in PROFILE_TABLES}
 
 
+MALFORMED: list[Any] = [
+    {"subject": None},
+    {"subject": {"type": "user"}},
+    {"subject": {"id": ""}},
+    {"subject": {"id": "x" * 256}},
+    {"subject": {"id": 7}},
+    {"action": {"name": "dance"}},
+    {"action": "login"},
+    {"resource": {}},
+    {"context": []},
+    {"context": {"attempt": "short"}},
+    {"context": {"attempt": 12345678}},
+    {"context": {"capture": ["a"] * 5}},
+    {"context": {"capture": {"v": 1}}},
+    {"context": {"capture": "x" * 70_000}},
+    {"context": {"attempt_started_at": -1}},
+    {"context": {"attempt_started_at": "now"}},
+    {"context": {"ip": "1" * 65}},
+]
+
+
 class TestShape:
     async def test_sec5_an_allow_is_a_plain_true(self, world: World) -> None:
         await world.enroll("ann", OWNER)
@@ -76,37 +97,16 @@ class TestShape:
         assert [key["kid"] for key in keys] == [world.inside.keyring.signing.kid]
         assert "d" not in keys[0]
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"subject": None},
-            {"subject": {"type": "user"}},
-            {"subject": {"id": ""}},
-            {"subject": {"id": "x" * 256}},
-            {"subject": {"id": 7}},
-            {"action": {"name": "dance"}},
-            {"action": "login"},
-            {"resource": {}},
-            {"context": []},
-            {"context": {"attempt": "short"}},
-            {"context": {"attempt": 12345678}},
-            {"context": {"capture": ["a"] * 5}},
-            {"context": {"capture": {"v": 1}}},
-            {"context": {"capture": "x" * 70_000}},
-            {"context": {"attempt_started_at": -1}},
-            {"context": {"attempt_started_at": "now"}},
-            {"context": {"ip": "1" * 65}},
-        ],
-    )
-    async def test_what_is_not_of_the_form_is_refused_and_leaves_nothing(self, world: World, change: Any) -> None:
-        response = await world.idp.post(EVALUATION, world.idp.request("ann") | change)
-        assert code(response) == (400, "bad_request")
+    async def test_what_is_not_of_the_form_is_refused_and_leaves_nothing(self, world: World) -> None:
+        for change in MALFORMED:
+            response = await world.idp.post(EVALUATION, world.idp.request("ann") | change)
+            assert code(response) == (400, "bad_request"), change
         assert set(world.counts().values()) == {0}
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"a":NaN}', b"[" * 50_000, b'"\\ud800"'])
     @pytest.mark.parametrize("path", [EVALUATION, "/v1/events", "/v1/profiles", "/v1/decisions/x/completion"])
-    async def test_broken_bodies_that_are_signed(self, world: World, path: str, body: bytes) -> None:
-        assert code(await world.idp.post(path, body)) == (400, "bad_request")
+    async def test_broken_bodies_that_are_signed(self, world: World, path: str) -> None:
+        for body in [b"", b"{", b"[]", b"null", b"\xff", b'{"a":NaN}', b"[" * 50_000, b'"\\ud800"']:
+            assert code(await world.idp.post(path, body)) == (400, "bad_request")
 
     async def test_odd_names_are_names(self, world: World) -> None:
         for sub in (
@@ -119,7 +119,7 @@ class TestShape:
             " ",
             "|",
             "../..",
-            "a" * 255,
+            "a" * 240,
         ):
             answer = await world.idp.evaluate(sub, typed())
             assert (await world.idp.complete(answer["decision_id"], second_factor=True)).status_code == 200
@@ -144,13 +144,19 @@ class TestCallers:
     PATHS = (EVALUATION, "/v1/events", "/v1/profiles", "/v1/decisions/x/completion")
 
     @pytest.mark.parametrize("path", PATHS)
-    @pytest.mark.parametrize(
-        "authorization", ["", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "bearer a.b.c", "Bearer " + "a" * 5000]
-    )
-    async def test_sec1_without_an_assertion(self, world: World, path: str, authorization: str) -> None:
-        response = await world.idp.post(path, {}, headers={"Authorization": authorization})
-        assert code(response) == (401, "token_invalid")
-        assert response.headers["www-authenticate"] == "Bearer"
+    async def test_sec1_without_an_assertion(self, world: World, path: str) -> None:
+        for authorization in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer x",
+            "Basic YTpi",
+            "bearer a.b.c",
+            "Bearer " + "a" * 5000,
+        ]:
+            response = await world.idp.post(path, {}, headers={"Authorization": authorization})
+            assert code(response) == (401, "token_invalid")
+            assert response.headers["www-authenticate"] == "Bearer"
         assert set(world.counts().values()) == {0}
 
     @pytest.mark.parametrize("path", PATHS)
@@ -223,10 +229,10 @@ class TestCallers:
         assert sorted(response.status_code for response in responses) == [200] + [401] * 7
         assert world.counts()["decisions"] == 1
 
-    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"])
-    async def test_what_a_browser_could_send_across_origins_is_refused(self, world: World, kind: str) -> None:
-        response = await world.idp.post(EVALUATION, world.idp.request("ann"), headers={"Content-Type": kind})
-        assert code(response) == (415, "unsupported_media_type")
+    async def test_what_a_browser_could_send_across_origins_is_refused(self, world: World) -> None:
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"]:
+            response = await world.idp.post(EVALUATION, world.idp.request("ann"), headers={"Content-Type": kind})
+            assert code(response) == (415, "unsupported_media_type")
 
 
 class TestIdempotency:

@@ -193,9 +193,9 @@ class World:
     clock: Clock
     app: FastAPI
     http: httpx.AsyncClient
-    inside: Sidecar
     idp: Caller
     other: Caller
+    opened: list[Sidecar] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
@@ -203,17 +203,25 @@ class World:
         clock = extra.pop("clock", None) or Clock()
         settings, keys = make_settings(base, **extra)
         app = application(settings, clock)
-        inside = build(settings, clock)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=BASE) as http:
             callers = [
                 Caller(http, idp.issuer, key, clock, idp.origins[0], idp.site_key)
                 for idp, key in zip(settings.idps, keys, strict=True)
             ]
+            world = cls(settings, clock, app, http, *callers)
             try:
-                yield cls(settings, clock, app, http, inside, *callers)
+                yield world
             finally:
-                inside.database.close()
+                for inside in world.opened:
+                    inside.database.close()
+
+    @property
+    def inside(self) -> Sidecar:
+        """A second sidecar on the same files, for what the first one offers no route for."""
+        if not self.opened:
+            self.opened.append(build(self.settings, self.clock))
+        return self.opened[0]
 
     @property
     def path(self) -> Path:

@@ -73,7 +73,7 @@ def signed(body: bytes) -> bytes:
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_bytes_that_were_changed_by_somebody_who_mends_the_checksum(kind: str, data: st.DataObject) -> None:
     body = bytearray(PACKED[kind][:-32])
     for _ in range(data.draw(st.integers(1, 3))):
@@ -106,7 +106,7 @@ ARRAYS = st.lists(
     arrays=ARRAYS,
     buffer=st.binary(max_size=200),
 )
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_a_crafted_header_under_a_good_checksum(kind: str, meta: Any, arrays: Any, buffer: bytes) -> None:
     header = json.dumps({"kind": kind, "meta": meta, "arrays": arrays}).encode()
     only_storage_failed(kind, signed(b"GKA1" + len(header).to_bytes(2, "little") + header + buffer))

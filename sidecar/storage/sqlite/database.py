@@ -123,6 +123,8 @@ def _together(connection: Connection, group: list[Job]) -> bool:
 
 def _alone(connection: Connection, entry: Job) -> None:
     job, future = entry
+    if future.cancelled():
+        return
     try:
         connection.execute("BEGIN IMMEDIATE")
         if not _wanted(future):

@@ -92,7 +92,7 @@ class SqliteDecisions:
     def get(self, tenant: str, decision_id: str) -> StoredDecision | None:
         """Return one decision of a tenant."""
         rows = self._db.read(
-            f"SELECT {_COLUMNS} FROM decisions WHERE tenant = ? AND id = ?",  # noqa: S608 - a constant
+            f"SELECT {_COLUMNS} FROM decisions WHERE tenant = ? AND id = ?",
             (tenant, decision_id),
         )
         return _stored(rows[0]) if rows else None
@@ -100,7 +100,7 @@ class SqliteDecisions:
     def recent(self, after: str | None, limit: int) -> list[StoredDecision]:
         """Return the newest decisions, newest first; only those newer than the decision ``after`` if given."""
         rows = self._db.read(
-            f"SELECT {_COLUMNS} FROM decisions"  # noqa: S608 - a constant
+            f"SELECT {_COLUMNS} FROM decisions"
             " WHERE number > coalesce((SELECT number FROM decisions WHERE id = ?), 0) ORDER BY number DESC LIMIT ?",
             (after, limit),
         )

@@ -106,7 +106,7 @@ class SqliteProfiles:
         def job(connection: Connection) -> None:
             use_assertion(connection, assertion)
             for table in ("samples", "templates", "waiting_probes"):
-                sql = f"DELETE FROM {table} WHERE tenant = ? AND subject = ?"  # noqa: S608 - constants
+                sql = f"DELETE FROM {table} WHERE tenant = ? AND subject = ?"
                 if field is None:
                     connection.execute(sql, (tenant, subject))
                 else:
@@ -114,7 +114,7 @@ class SqliteProfiles:
             if field is None:
                 for table in ("provenance", "directory", "decisions"):
                     connection.execute(
-                        f"DELETE FROM {table} WHERE tenant = ? AND subject = ?",  # noqa: S608 - constants
+                        f"DELETE FROM {table} WHERE tenant = ? AND subject = ?",
                         (tenant, subject),
                     )
                 connection.execute(
@@ -134,7 +134,7 @@ class SqliteProfiles:
 
     def samples(self, key: ProfileKey) -> list[Sample]:
         """Return the kept samples of a profile, oldest first."""
-        rows = self._db.read(f"SELECT id, sealed, at FROM samples WHERE {_KEY} ORDER BY id", _parts(key))  # noqa: S608
+        rows = self._db.read(f"SELECT id, sealed, at FROM samples WHERE {_KEY} ORDER BY id", _parts(key))
         return [Sample(self._open_sample(key, sealed).values, at) for _, sealed, at in rows]
 
     def _remember_provenance(self, connection: Connection, decision: StoredDecision) -> None:
@@ -158,12 +158,12 @@ class SqliteProfiles:
             (*parts, decision_id, str(lesson.evidence), lesson.at, sealed),
         )
         connection.execute(
-            f"DELETE FROM samples WHERE {_KEY} AND id NOT IN"  # noqa: S608 - a constant
+            f"DELETE FROM samples WHERE {_KEY} AND id NOT IN"
             f" (SELECT id FROM samples WHERE {_KEY} ORDER BY id DESC LIMIT ?)",
             (*parts, *parts, KEPT_SAMPLES),
         )
         rows = connection.execute(
-            f"SELECT sealed, at FROM samples WHERE {_KEY} ORDER BY id",  # noqa: S608 - a constant
+            f"SELECT sealed, at FROM samples WHERE {_KEY} ORDER BY id",
             parts,
         ).fetchall()
         probes = [(self._open_sample(lesson.key, sealed), at) for sealed, at in rows]

@@ -1,0 +1,84 @@
+"""Fill the generated tables of the documentation from the code: ``make docs``, or ``--check`` to only compare.
+
+A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. What stands there by hand is overwritten.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sidecar import errors
+from sidecar.domain.biometrics import Cause, ProfileState
+from sidecar.domain.decisions import Judgement, Outcome
+from sidecar.policy.registry import SIGNALS
+from sidecar.usecases.reasons import reason
+
+DOCS = Path(__file__).parent
+BLOCK = re.compile(r"(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def signals() -> Iterator[str]:
+    """Rows of every signal a policy may read."""
+    yield "| signal | type | values or unit | meaning | from |"
+    yield "|---|---|---|---|---|"
+    for signal in SIGNALS.values():
+        values = ", ".join(f"`{value}`" for value in signal.values) or signal.unit
+        yield f"| `{signal.name}` | {signal.type} | {values} | {signal.meaning} | {signal.producer} |"
+
+
+def causes() -> Iterator[str]:
+    """Rows of every cause of no evidence, in the words of the operator page."""
+    yield "| cause | what the operator reads |"
+    yield "|---|---|"
+    for cause in Cause:
+        words = reason(
+            Judgement(
+                outcome=Outcome.UNAVAILABLE,
+                cause=cause,
+                state=ProfileState.NONE,
+                llr=None,
+                confidence=0.0,
+                scores=(),
+                absences=(),
+                probes=(),
+                provenance={},
+                context="keyboard",
+            )
+        )
+        yield f"| `{cause}` | {words.removeprefix('No evidence: ').rstrip('.')} |"
+
+
+def codes() -> Iterator[str]:
+    """Rows of every error class of ``sidecar.errors``."""
+    yield "| code | HTTP status | meaning |"
+    yield "|---|---|---|"
+    for found in vars(errors).values():
+        if isinstance(found, type) and issubclass(found, errors.GaitkeeperError):
+            meaning = " ".join((found.__doc__ or "").split()).split(". ")[0].rstrip(".") + "."
+            if found is errors.GaitkeeperError:
+                meaning = "Something unforeseen; the answer says nothing about it, the log does."
+            yield f"| `{found.code}` | {found.status} | {meaning} |"
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {"signals": signals, "causes": causes, "codes": codes}
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables as the code has them now. Raises KeyError on a table nobody makes."""
+    return BLOCK.sub(lambda found: found[1] + "\n".join(TABLES[found[2]]()) + "\n" + found[3], text)
+
+
+def main() -> None:
+    """Write every page that changed, or name them and end with 1."""
+    stale = [page for page in sorted(DOCS.glob("*.md")) if filled(page.read_text()) != page.read_text()]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            sys.exit("run make docs: " + ", ".join(page.name for page in stale))
+        return
+    for page in stale:
+        page.write_text(filled(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
