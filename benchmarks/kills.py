@@ -151,9 +151,7 @@ def _missing(path: Path, told: Acknowledged) -> set[str]:
     connection = sqlite3.connect(str(path))
     if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
         sys.exit("the database is damaged")
-    found = {
-        row[0]: (json.loads(row[1]), row[2]) for row in connection.execute("SELECT id, body, completion FROM decisions")
-    }
+    found = {row[0]: (row[1], row[2]) for row in connection.execute("SELECT id, body, completion FROM decisions")}
     taught = {row[0] for row in connection.execute("SELECT DISTINCT decision FROM samples")}
     waiting = {row[0] for row in connection.execute("SELECT DISTINCT decision FROM waiting_probes")}
     connection.close()

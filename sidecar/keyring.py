@@ -19,7 +19,10 @@ from sidecar.errors import ConfigInvalid, StorageFailed, TokenInvalid
 from sidecar.tokens import SigningKey, load_signing_key, new_signing_key
 
 _BUCKETS = (1024, 8192, 65536)
-_SMALLEST = {"templates": 8192}  # what 30 samples of 16 characters need
+_TABLE_BUCKETS = {
+    "templates": (8192, 65536),  # 30 samples of 16 characters need the first
+    "decisions": (2048, 8192, 65536),  # most bodies, compressed
+}
 
 
 def derive(secret: bytes, label: str) -> bytes:
@@ -40,8 +43,8 @@ class Seal:
     def close(self, plain: bytes, *place: str) -> bytes:
         """Seal ``plain`` for ``place``."""
         framed = len(plain).to_bytes(4) + plain
-        least = _SMALLEST.get(place[0], 0) if place else 0
-        size = next((bucket for bucket in _BUCKETS if bucket >= max(len(framed), least)), len(framed))
+        buckets = _TABLE_BUCKETS.get(place[0], _BUCKETS) if place else _BUCKETS
+        size = next((bucket for bucket in buckets if bucket >= len(framed)), len(framed))
         nonce = os.urandom(12)
         return nonce + self._cipher.encrypt(nonce, framed.ljust(size, b"\0"), "|".join(place).encode())
 

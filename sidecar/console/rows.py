@@ -77,18 +77,20 @@ def row(decision: StoredDecision, name: str) -> Row:
 def _ranked(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rank the features of all fields together; each field's shares are parts of its own distance."""
     parts = [
-        _contribution(score["field"], part, 1 / len(scores)) for score in scores for part in score["contributions"]
+        _contribution(score["field"], part, 1 / len(scores), max(1, score["features"] // 3))
+        for score in scores
+        for part in score["contributions"]
     ]
     return sorted(parts, key=lambda part: -part["share"])[:SHOWN]
 
 
-def _contribution(field: str, part: dict[str, Any], weight: float) -> dict[str, Any]:
+def _contribution(field: str, part: dict[str, Any], weight: float, keys: int) -> dict[str, Any]:
     more, less = _KINDS[Kind(part["kind"])]
     size = abs(part["deviation"])
     amount = "far " if size >= 3 else "clearly " if size >= 1.5 else "a little "
     return {
         "field": _FIELDS[field],
-        "label": part["label"],
+        "label": _place(part["label"], keys) if field == "password" else part["label"],
         "words": f"{amount}{more if part['deviation'] > 0 else less} than usual",
         "share": round(part["share"] * weight * 100),
     }
@@ -101,3 +103,13 @@ def _ended(completion: dict[str, Any] | Any) -> str:
         return str(completion["outcome"])
     learned = ", learned" if completion.get("taught") else ""
     return ("second factor passed" if completion["second_factor"] else "signed in") + learned
+
+
+def _place(label: str, keys: int) -> str:
+    """Say roughly where in a secret field; the position itself would tell operators how long the password is."""
+    name, _, position = label.partition(" ")
+    first = position.partition("-")[0]
+    if not first.isdigit():
+        return label
+    third = min(2, 3 * (int(first) - 1) // keys)
+    return f"{name}, {('early', 'middle', 'late')[third]}"

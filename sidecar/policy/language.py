@@ -22,6 +22,7 @@ from sidecar.errors import PolicyInvalid
 from sidecar.policy.expressions import ExpressionInvalid, Leaf, compile_leaf
 
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 50
 INSUFFICIENT = ("none", "learning", "stale")
 
 Joint = Literal["all", "any", "not"]
@@ -86,6 +87,8 @@ def _yaml(raw: bytes, name: str) -> Any:
         raise PolicyInvalid(f"{name}:1:1: larger than 1 MiB")
     try:
         text = raw.decode()
+        if _depth(text) > MAX_DEPTH:
+            raise PolicyInvalid(f"{name}:1:1: nested deeper than {MAX_DEPTH} levels")
         for event in YAML(typ="rt", pure=True).parse(StringIO(text)):
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 mark = event.start_mark
@@ -104,6 +107,18 @@ def _yaml(raw: bytes, name: str) -> Any:
         raise PolicyInvalid(f"{name}:{where}: not YAML: {error.problem or error.context}") from None
     except (YAMLError, RecursionError) as error:
         raise PolicyInvalid(f"{name}:1:1: not YAML: {type(error).__name__}") from None
+
+
+def _depth(text: str) -> int:
+    """Bound the nesting before the parser meets it: thousands of brackets take the parser half a minute to refuse."""
+    depth = deepest = 0
+    for character in text:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
 
 
 class _Reader:
@@ -218,7 +233,9 @@ class _Reader:
         return Action(value)
 
     def _refuse_silent_deny(self, policy: Policy, top: CommentedMap) -> None:
-        if top.get("behavior_may_deny") is True:
+        if "behavior_may_deny" in top and not isinstance(top["behavior_may_deny"], bool):
+            raise self._error(top, "behavior_may_deny", "behavior_may_deny is true or false")
+        if top.get("behavior_may_deny"):
             return
         consequences = {rule.id: rule.then for rule in policy.rules} | dict(policy.outcomes)
         denying = [name for name, then in consequences.items() if then.action is Action.DENY]

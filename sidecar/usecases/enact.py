@@ -1,5 +1,6 @@
 """Carry effects out: end sessions at the identity provider, at least once, retried with backoff, with a receipt."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,11 +28,10 @@ class Enactor:
     clock: Callable[[], float]
 
     async def deliver_due(self, limit: int = 20) -> int:
-        """Try everything that is due once; return how many were delivered."""
-        delivered = 0
-        for item in self.outbox.due(self.clock(), limit):
-            delivered += await self._deliver(item)
-        return delivered
+        """Try everything that is due once, all together: one slow provider must not delay the others. Return how many
+        were delivered."""
+        delivered = await asyncio.gather(*(self._deliver(item) for item in self.outbox.due(self.clock(), limit)))
+        return sum(delivered)
 
     async def end_session(self, tenant: str, decision_id: str, *, scope: str, by: str) -> None:
         """Queue the end of the session that a decision let in. Raises NotFound when it names no session."""

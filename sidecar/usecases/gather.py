@@ -84,9 +84,8 @@ async def _one(
     if claims.capture != hidden.c or claims.site != idp.site_key or claims.attempt != attempt.attempt:
         return Gathered(Cause.FOREIGN)
     uses = (f"capture:{claims.capture}",)
-    try:
-        batches = await _joined(captures, hidden, hidden.t)
-    except (StorageFailed, MalformedBatch):
+    batches = await _joined(captures, hidden, hidden.t)
+    if batches is None:
         return Gathered(Cause.MALFORMED, uses)
     return _checked(batches, hidden.n, uses, began=claims.issued, now=clock())
 
@@ -95,11 +94,12 @@ def _carried(hidden: HiddenField, attempt: Attempt, now: float) -> Gathered:
     """Where no connection is allowed the field is the whole capture; the provider's attempt id binds it."""
     if attempt.attempt is None:
         return Gathered(Cause.FOREIGN)
-    uses = (f"attempt:{attempt.issuer}:{attempt.attempt}",)
+    uses = ("attempt:" + msgspec.json.encode([attempt.issuer, attempt.attempt]).decode(),)
     return _checked(sorted(hidden.b, key=lambda batch: batch.seq), hidden.n, uses, began=attempt.started_at, now=now)
 
 
-async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[Batch]:
+async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[Batch] | None:
+    """Return the batches by sequence number, None when a kept one is not what its token sealed."""
     seal = batch_seal(token)
     name = str(hidden.c)
     loop = asyncio.get_running_loop()
@@ -111,8 +111,11 @@ async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[B
         if len(found.keys() | {seq for seq, _ in stored}) >= hidden.n or loop.time() >= deadline:
             break
         await asyncio.sleep(POLL_SECONDS)
-    for seq, sealed in stored:
-        found[seq] = decode_batch(seal.open(sealed, "waiting_batches", name, str(seq)))
+    try:
+        for seq, sealed in stored:
+            found[seq] = decode_batch(seal.open(sealed, "waiting_batches", name, str(seq)))
+    except (StorageFailed, MalformedBatch):
+        return None
     return [found[seq] for seq in sorted(found)]
 
 

@@ -121,7 +121,9 @@ def _bare_path() -> str:
 
 def _network() -> dict[str, str]:
     """Keep what a machine needs to reach its package indexes, and nothing else."""
-    wanted = re.compile(r"(?i)^(https?_proxy|no_proxy|ssl_cert_.*|requests_ca_bundle|node_extra_ca_certs|pip_.*|npm_config_.*)$")
+    wanted = re.compile(
+        r"(?i)^(https?_proxy|no_proxy|ssl_cert_.*|requests_ca_bundle|node_extra_ca_certs|pip_.*|npm_config_.*)$"
+    )
     return {name: value for name, value in os.environ.items() if wanted.match(name)}
 
 

@@ -258,9 +258,6 @@ async def test_effects_of_a_degraded_answer_do_not_happen(provider: Provider, tm
         assert provider.got == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="reported: deliveries go one after the other, so a slow provider delays the rest"
-)
 async def test_a_slow_provider_does_not_delay_anothers_revocation(provider: Provider, tmp_path: Path) -> None:
     provider.slow = 0.8
     async with world_of(tmp_path, provider.url) as world:

@@ -257,8 +257,7 @@ class World:
         return self.inside.keyring.pseudonym(self.settings.idp((caller or self.idp).issuer).tenant, sub)
 
     def last_body(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(self.rows("decisions")[-1][6])
-        return body
+        return dict(self.inside.decisions.recent(None, 1)[0].body)
 
 
 def make_settings(base: Path, **extra: Any) -> tuple[Settings, list[SigningKey]]:

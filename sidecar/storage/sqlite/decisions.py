@@ -1,5 +1,6 @@
 """Decisions in SQLite: the row, its trace, what it uses up, what it may teach and what it sets going are one transaction."""
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ class SqliteDecisions:
 
     async def record(self, record: DecisionRecord) -> None:
         """Make a decision durable. Raises TokenReplayed, CaptureUsed, IdempotencyConflict, StorageFailed."""
-        body = msgspec.json.encode(record.body).decode()
+        body = self._seal.close(zlib.compress(msgspec.json.encode(record.body)), "decisions", "body", record.id)
 
         def job(connection: Connection) -> None:
             use_assertion(connection, record.assertion)
@@ -87,7 +88,7 @@ class SqliteDecisions:
             " WHERE i.issuer = ? AND i.key = ?",
             (issuer, key),
         )
-        return (rows[0][0], _stored(rows[0][1:])) if rows else None
+        return (rows[0][0], self._stored(rows[0][1:])) if rows else None
 
     def get(self, tenant: str, decision_id: str) -> StoredDecision | None:
         """Return one decision of a tenant."""
@@ -95,7 +96,7 @@ class SqliteDecisions:
             f"SELECT {_COLUMNS} FROM decisions WHERE tenant = ? AND id = ?",
             (tenant, decision_id),
         )
-        return _stored(rows[0]) if rows else None
+        return self._stored(rows[0]) if rows else None
 
     def recent(self, after: str | None, limit: int) -> list[StoredDecision]:
         """Return the newest decisions, newest first; only those newer than the decision ``after`` if given."""
@@ -104,7 +105,7 @@ class SqliteDecisions:
             " WHERE number > coalesce((SELECT number FROM decisions WHERE id = ?), 0) ORDER BY number DESC LIMIT ?",
             (after, limit),
         )
-        return [_stored(row) for row in rows]
+        return [self._stored(row) for row in rows]
 
     def seen(self, tenant: str, digests: Sequence[str]) -> bool:
         """Tell whether any of these probe digests was scored before."""
@@ -120,6 +121,19 @@ class SqliteDecisions:
             return {}
         plain = self._seal.open(bytes(rows[0][0]), "directory", "sealed", tenant, subject)
         return msgspec.json.decode(plain, type=dict[str, str])
+
+    def _stored(self, row: tuple[Any, ...]) -> StoredDecision:
+        identity, tenant, issuer, subject, at, sealed, completion = row
+        body = self._seal.open(bytes(sealed), "decisions", "body", identity)
+        return StoredDecision(
+            id=identity,
+            tenant=tenant,
+            issuer=issuer,
+            subject=subject,
+            at=at,
+            body=msgspec.json.decode(zlib.decompress(body)),
+            completion=msgspec.json.decode(completion) if completion else None,
+        )
 
 
 class SqliteAssertions:
@@ -161,16 +175,3 @@ def queue_items(connection: Connection, items: Sequence[OutboxItem]) -> None:
 
 def _qualified(alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in _COLUMNS.split(", "))
-
-
-def _stored(row: tuple[Any, ...]) -> StoredDecision:
-    identity, tenant, issuer, subject, at, body, completion = row
-    return StoredDecision(
-        id=identity,
-        tenant=tenant,
-        issuer=issuer,
-        subject=subject,
-        at=at,
-        body=msgspec.json.decode(body),
-        completion=msgspec.json.decode(completion) if completion else None,
-    )

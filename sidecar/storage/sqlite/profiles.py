@@ -91,7 +91,9 @@ class SqliteProfiles:
             )
             fields = {row[0] for row in waiting.fetchall()}
             if completion["outcome"] == "succeeded":
-                self._remember_provenance(connection, decision)
+                if completion["second_factor"] or decision.body["answer"]["action"] == "allow":
+                    # Let in although a second factor was asked for: that may be a thief, who must not make a habit.
+                    self._remember_provenance(connection, decision)
                 # A password change since the decision took the waiting probes away: there is nothing to learn then.
                 for lesson in lessons:
                     if lesson.key.field in fields:

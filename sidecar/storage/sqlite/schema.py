@@ -23,7 +23,7 @@ CREATE INDEX waiting_batches_expires ON waiting_batches (expires);
 CREATE TABLE probe_digests (tenant TEXT, digest TEXT, at REAL NOT NULL, PRIMARY KEY (tenant, digest)) WITHOUT ROWID;
 CREATE TABLE decisions (
   number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, issuer TEXT NOT NULL,
-  subject TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL, completion TEXT);
+  subject TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL, completion TEXT);
 CREATE INDEX decisions_subject ON decisions (tenant, subject, number);
 CREATE TABLE waiting_probes (
   decision TEXT, field TEXT, tenant TEXT NOT NULL, subject TEXT NOT NULL, sealed BLOB NOT NULL, at REAL NOT NULL,
