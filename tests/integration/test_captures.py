@@ -475,7 +475,9 @@ async def test_row_form_carried_timings_moved_on_the_page_are_still_the_same(wor
     assert cause(world) == "replayed"
 
 
-@pytest.mark.xfail(strict=True, reason="only the very same timings are recognised; near-duplicates need the replay detector to come (SCO3)")
+@pytest.mark.xfail(
+    strict=True, reason="only identical timings are recognised; near-duplicates wait for the replay detector (SCO3)"
+)
 @pytest.mark.parametrize("change", ["one tick", "no Enter", "one release left out"])
 async def test_row_form_carried_recording_with_one_number_changed(world: World, change: str) -> None:
     await world.enroll("ann", OWNER)
