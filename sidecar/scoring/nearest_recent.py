@@ -31,7 +31,7 @@ PRIOR_SAMPLES = 20.0  # how many samples the common scale is worth
 # sidecar.evaluation.fit_calibration --data cmu, part "scales").
 SCALE_PRIOR: dict[Layout, tuple[float, float, float]] = {
     "positions": (0.0165, 0.0516, 0.2355),
-    "summary": (0.0096, 0.0351, 0.1627),
+    "summary": (0.0096, 0.0370, 0.1733),
 }
 WEIGHT: dict[Layout, tuple[float, float, float]] = {
     "positions": (1.0, 0.2, 1.0),
