@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup widget demo test check lock soak wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test check lock soak wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,10 +36,11 @@ test: setup widget  ## Run every test that belongs to a commit
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: setup widget  ## Linters, types, import rules, widget size
-	$(BIN)/ruff format --check sidecar idp_adapters tests benchmarks
-	$(BIN)/ruff check sidecar idp_adapters tests benchmarks
+	$(BIN)/ruff format --check sidecar idp_adapters tests benchmarks docs
+	$(BIN)/ruff check sidecar idp_adapters tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/generate.py --check
 	cd widget && npm run --silent check
 
 SOAK_KILLS ?= 200
@@ -51,6 +52,9 @@ wheel: setup widget  ## Build dist/*.whl
 
 readme-run: ## Run the README's commands in an empty home on a clean clone
 	$(PYTHON) tests/e2e/readme_run.py
+
+docs: setup  ## Renew the generated tables of docs/
+	$(BIN)/python docs/generate.py
 
 screenshots: setup widget  ## Renew docs/images
 	$(BIN)/python tests/screenshots.py

@@ -42,7 +42,7 @@ class UnsupportedMedia(BadRequest):
 
 
 class TokenInvalid(GaitkeeperError):
-    """A token failed verification. ``reason`` says which check, without echoing the token."""
+    """A token failed verification. The message says which check, without echoing the token."""
 
     code = "token_invalid"
     status = 401
@@ -131,7 +131,7 @@ class PolicyInvalid(GaitkeeperError):
 
 
 class StorageFailed(GaitkeeperError):
-    """The database could not do the work (locked, full, damaged). ``retry`` may help."""
+    """The database could not do the work (locked, full, damaged). Trying again may help."""
 
     code = "storage_failed"
     status = 503

@@ -25,7 +25,7 @@ from sidecar.domain.biometrics import Layout, Sample, Template
 from sidecar.errors import ConfigInvalid
 from sidecar.keyring import Keyring, load_keyring
 from sidecar.policy.language import Policy, load
-from sidecar.scoring import DETECTORS
+from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.sqlite.captures import SqliteCaptures
 from sidecar.storage.sqlite.database import Database
@@ -62,8 +62,8 @@ class Sidecar:
 
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
     """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
-    if settings.detector not in DETECTORS:
-        raise ConfigInvalid(f"detector must be one of {', '.join(DETECTORS)}")
+    if settings.detector not in CALIBRATED:
+        raise ConfigInvalid(f"detector must be one of {', '.join(CALIBRATED)}: others have no calibration to decide by")
     detector = DETECTORS[settings.detector]
 
     def enroll(samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:

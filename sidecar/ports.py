@@ -1,4 +1,4 @@
-"""What the use cases need from the world, as narrow protocols. ``storage``, ``signals`` and adapters implement them."""
+"""What the use cases need from the world, as narrow protocols. ``storage`` and the adapters implement them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -165,9 +165,18 @@ class Learning(Protocol):
         """Return how many samples each field got since a moment (epoch seconds)."""
 
     async def complete(
-        self, decision: StoredDecision, completion: Mapping[str, Any], lessons: Sequence[Lesson], assertion: Assertion
+        self,
+        decision: StoredDecision,
+        completion: Mapping[str, Any],
+        lessons: Sequence[Lesson],
+        assertion: Assertion,
+        *,
+        remember: bool = True,
     ) -> bool:
-        """Close a decision and learn its lessons in one transaction; False when it was closed before."""
+        """Close a decision and learn its lessons in one transaction; False when it was closed before.
+
+        ``remember``: whether a success counts among the logins that say how the password usually gets there.
+        """
 
     async def import_samples(self, lessons: Sequence[Lesson], origin: str) -> None:
         """Learn samples that did not come from a login (seeding, rehearsal); ``origin`` stands for the decision id."""

@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 from support.world import World
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser tests last: Playwright keeps this thread's event loop for itself until the end."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
 Worlds = Callable[..., "object"]
 
 

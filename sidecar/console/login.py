@@ -3,9 +3,11 @@
 import secrets
 import time
 import warnings
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import httpx
+from authlib.common.errors import AuthlibBaseError
 from authlib.oidc.core import CodeIDToken
 from fastapi import Request
 from joserfc import jwt
@@ -20,6 +22,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from authlib.integrations.httpx_client import AsyncOAuth2Client
 
+T = TypeVar("T")
+
 SESSION_SECONDS = 8 * 3600
 ROLES = ("viewer", "admin")
 
@@ -29,6 +33,13 @@ class NotSignedIn(GaitkeeperError):
 
     code = "login_required"
     status = 401
+
+
+class ProviderFailed(GaitkeeperError):
+    """The operators' identity provider cannot be reached, or answers something else."""
+
+    code = "provider_failed"
+    status = 502
 
 
 class OperatorLogin:
@@ -44,7 +55,7 @@ class OperatorLogin:
     async def begin(self, request: Request) -> str:
         """Return the URL of the provider's login page and remember state, nonce and verifier in the cookie."""
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
-        endpoint = (await self._discover())["authorization_endpoint"]
+        endpoint = (await self._reached(self._discover()))["authorization_endpoint"]
         url, state = self._client().create_authorization_url(endpoint, code_verifier=verifier, nonce=nonce)
         request.session["login"] = {"state": state, "nonce": nonce, "verifier": verifier}
         return str(url)
@@ -55,12 +66,7 @@ class OperatorLogin:
         state = request.query_params.get("state", "")
         if not begun or not secrets.compare_digest(state, begun["state"]) or "code" not in request.query_params:
             raise Forbidden("this login was not begun here; start again")
-        metadata = await self._discover()
-        async with self._client() as client:
-            token = await client.fetch_token(
-                metadata["token_endpoint"], code=request.query_params["code"], code_verifier=begun["verifier"]
-            )
-        claims = await self._verified(str(token.get("id_token", "")), begun["nonce"], metadata)
+        claims = await self._reached(self._redeemed(request.query_params["code"], begun))
         roles = [role for role in claims.get(self._settings.roles_claim, []) if role in ROLES]
         if not roles:
             raise Forbidden("your account has neither the role viewer nor admin")
@@ -71,6 +77,20 @@ class OperatorLogin:
             "csrf": secrets.token_urlsafe(16),
             "until": int(time.time()) + SESSION_SECONDS,
         }
+
+    async def _redeemed(self, code: str, begun: dict[str, str]) -> dict[str, Any]:
+        metadata = await self._discover()
+        async with self._client() as client:
+            token = await client.fetch_token(metadata["token_endpoint"], code=code, code_verifier=begun["verifier"])
+        return await self._verified(str(token.get("id_token", "")), begun["nonce"], metadata)
+
+    async def _reached(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except (httpx.HTTPError, ValueError):
+            raise ProviderFailed("the operators' identity provider does not answer as it should") from None
+        except AuthlibBaseError as error:
+            raise Forbidden(f"the operators' identity provider refused ({error.error})") from None
 
     async def _verified(self, id_token: str, nonce: str, metadata: dict[str, Any]) -> dict[str, Any]:
         keys = KeySet.import_key_set((await self._http.get(metadata["jwks_uri"])).json())

@@ -44,7 +44,7 @@ class Row:
 
 
 def row(decision: StoredDecision, name: str) -> Row:
-    """Word one decision for the page; ``name`` is the person's, or their pseudonym for roles that may not know."""
+    """Word one decision for the page; ``name`` is the person's, empty when unknown."""
     body, facts = decision.body, decision.body["facts"]
     at = datetime.fromtimestamp(decision.at, UTC)
     answer = body["answer"]

@@ -60,7 +60,7 @@ SIGNALS: dict[str, Signal] = {
         Signal(
             "provenance.usual",
             "string",
-            "how the password got there in all of the last five completed logins",
+            "how the password got there in all of the last five logins that were allowed or passed a second factor",
             "enrollment",
             values=(*_PROVENANCE, "mixed"),
         ),

@@ -12,3 +12,4 @@ SHIPPED = NearestRecent.name
 
 _ALL: tuple[OneClassDetector, ...] = (NearestRecent(), ScaledManhattan())
 DETECTORS: MappingProxyType[str, OneClassDetector] = MappingProxyType({each.name: each for each in _ALL})
+CALIBRATED = (NearestRecent.name,)  # detectors whose distances ``calibration`` can turn into an LLR

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import structlog
+
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Cause, Probe
 from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
@@ -32,6 +34,8 @@ from sidecar.risk.judge import Known, facts, judge
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.reasons import reason
+
+log = structlog.get_logger()
 
 MODALITY = "keystroke"
 
@@ -193,6 +197,9 @@ def _body(
 def _effects(attempt: Attempt, verdict: Verdict, decision: str, subject: str, now: float) -> list[OutboxItem]:
     items = []
     for effect in verdict.consequence.effects:
+        if effect is Effect.REVOKE_SESSION and attempt.sid is None:
+            log.warning("effect_without_session", decision=decision, rule=verdict.rule_id)
+            continue
         body = {"subject": subject, "sid": attempt.sid, "reason": verdict.rule_id, "decision": decision}
         body["scope"] = "all" if effect is Effect.REVOKE_ALL else "session"
         kind = "notify" if effect is Effect.NOTIFY else "revoke"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Probe, ProfileState
-from sidecar.domain.decisions import Evidence, Outcome
+from sidecar.domain.decisions import Action, Evidence, Outcome
 from sidecar.errors import BadRequest, NotFound
 from sidecar.ports import Assertion, Decisions, Learning, Lesson, Profile, ProfileKey, Profiles, StoredDecision
 
@@ -57,7 +57,9 @@ class Completer:
             "at": now,
             "taught": [lesson.key.field for lesson in lessons],
         }
-        return await self.learning.complete(decision, completion, lessons, assertion)
+        # Let in although a second factor was asked for: that may be a thief, who must not make a habit of anything.
+        remember = second_factor or decision.body["answer"]["action"] == Action.ALLOW
+        return await self.learning.complete(decision, completion, lessons, assertion, remember=remember)
 
     def _lessons(self, decision: StoredDecision, *, second_factor: bool, now: float) -> list[Lesson]:
         client = self.settings.idp(decision.issuer).client(str(decision.body["client"]))

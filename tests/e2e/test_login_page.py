@@ -148,7 +148,7 @@ def test_payload_holds_no_key_and_no_value(visitor: Visitor) -> None:
         columns.append(batch)
         assert word not in field
         visitor.context.clear_cookies()
-    # The events' times are played to 0.1 ms and rounded; byte for byte this is proven in widget/src/index.test.ts.
+    # The events' times are played to 0.1 ms and rounded; byte for byte this is proven in widget/src/signals/keyboard.test.ts.
     for other in columns[1:]:
         for exact in ("f", "s", "page", "end", "q", "ctx"):
             assert other[exact] == columns[0][exact]

@@ -75,6 +75,8 @@ class SqliteProfiles:
         completion: Mapping[str, Any],
         lessons: Sequence[Lesson],
         assertion: Assertion,
+        *,
+        remember: bool = True,
     ) -> bool:
         """Close a decision and learn its lessons in one transaction; False when it was closed before."""
 
@@ -91,8 +93,7 @@ class SqliteProfiles:
             )
             fields = {row[0] for row in waiting.fetchall()}
             if completion["outcome"] == "succeeded":
-                if completion["second_factor"] or decision.body["answer"]["action"] == "allow":
-                    # Let in although a second factor was asked for: that may be a thief, who must not make a habit.
+                if remember:
                     self._remember_provenance(connection, decision)
                 # A password change since the decision took the waiting probes away: there is nothing to learn then.
                 for lesson in lessons:
