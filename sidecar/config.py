@@ -1,6 +1,7 @@
 """Settings: one TOML file, read once, frozen, checked as a whole before anything starts."""
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -62,6 +63,16 @@ class OperatorSettings(_Frozen):
     roles_claim: str = "roles"
 
 
+class KeySettings(_Frozen):
+    """Where keys live. ``master``: ``file:PATH``, ``env:NAME`` or ``command:WORDS``; ``store``: the file of the users' keys.
+
+    Both default to the directory ``keys`` in ``data_dir``; keep their backups apart from those of the data.
+    """
+
+    master: str | None = None
+    store: Path | None = None
+
+
 class Settings(_Frozen):
     """Everything the sidecar is told. ``base_url`` is what callers put into ``aud``."""
 
@@ -69,12 +80,23 @@ class Settings(_Frozen):
     host: str = "127.0.0.1"
     port: int = Field(default=8800, ge=1, le=65535)
     data_dir: Path
+    keys: KeySettings = KeySettings()
     policy: Path | None = None
     detector: str = "nearest-recent-1"
     deadline_ms: int = Field(default=400, ge=20, le=10_000)
     idps: tuple[IdpSettings, ...] = Field(min_length=1)
     learning: LearningSettings = LearningSettings()
     operator: OperatorSettings | None = None
+
+    @property
+    def master(self) -> str:
+        """Source of the master keys."""
+        return self.keys.master or f"file:{self.data_dir / 'keys' / 'master.json'}"
+
+    @property
+    def key_store(self) -> Path:
+        """File of the users' keys."""
+        return self.keys.store or self.data_dir / "keys" / "user-keys.db"
 
     def idp(self, issuer: str) -> IdpSettings:
         """Return the provider of an issuer. Raises KeyError."""
@@ -148,6 +170,7 @@ def _anchored(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(
         update={
             "data_dir": at(settings.data_dir),
+            "keys": _anchored_keys(settings.keys, at),
             "policy": at(settings.policy) if settings.policy else None,
             "idps": tuple(idp.model_copy(update={"jwks_file": at(idp.jwks_file)}) for idp in settings.idps),
             "operator": operator.model_copy(update={"client_secret_file": at(operator.client_secret_file)})
@@ -155,3 +178,9 @@ def _anchored(settings: Settings, base: Path) -> Settings:
             else None,
         }
     )
+
+
+def _anchored_keys(keys: KeySettings, at: Callable[[Path], Path]) -> KeySettings:
+    kind, _, where = (keys.master or "").partition(":")
+    master = f"file:{at(Path(where))}" if kind == "file" else keys.master
+    return KeySettings(master=master, store=at(keys.store) if keys.store else None)

@@ -137,6 +137,24 @@ class StorageFailed(GaitkeeperError):
     status = 503
 
 
+class SealBroken(StorageFailed):
+    """A sealed value does not open: wrong key, moved to another row, or changed."""
+
+    code = "seal_broken"
+
+
+class KeyUnknown(StorageFailed):
+    """The key that a sealed value names is not (or no longer) the person's: forgotten, or sealed by another installation."""
+
+    code = "key_unknown"
+
+
+class MasterKeyUnknown(StorageFailed):
+    """A key is wrapped under a master key that is not at hand."""
+
+    code = "master_key_unknown"
+
+
 class DeliveryFailed(GaitkeeperError):
     """An effect could not be delivered to the identity provider; ``permanent`` says whether retrying is useless."""
 

@@ -1,27 +1,32 @@
-"""The sidecar's own secrets: one master key in a file, one derived key per purpose, one signing key.
+"""Seals, and what is derived from the installation's root secret: one key per purpose.
 
-A key for one purpose can never stand in for another: each is HKDF-SHA256 (RFC 5869) of the master with its own label.
+A key for one purpose can never stand in for another: each is HKDF-SHA256 (RFC 5869) of the root with its own label. People's
+data is not sealed under any of these but under a key of each person (``ports.Keys``).
 """
 
 import hashlib
 import hmac
 import os
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sidecar.errors import ConfigInvalid, StorageFailed, TokenInvalid
-from sidecar.tokens import SigningKey, load_signing_key, new_signing_key
+from sidecar.errors import KeyUnknown, SealBroken
+from sidecar.tokens import SigningKey
+
+VERSION = b"\x01"
+KEY_ID_BYTES = 8
+_NONCE_BYTES = 12
+_HEADER = len(VERSION) + KEY_ID_BYTES
 
 _BUCKETS = (1024, 8192, 65536)
 _TABLE_BUCKETS = {
     "templates": (8192, 65536),  # 30 samples of 16 characters need the first
     "decisions": (2048, 8192, 65536),  # most bodies, compressed
+    "user_keys": (64,),  # all of one size by nature
 }
 
 
@@ -33,36 +38,41 @@ def derive(secret: bytes, label: str) -> bytes:
 class Seal:
     """AES-256-GCM over padded plaintexts, bound to where they belong.
 
-    ``place`` names table, column and row, so a sealed value moved elsewhere does not open; sizes are padded to a few
-    buckets, so that a size does not tell a password's length.
+    Layout: version, key id, nonce, ciphertext. ``place`` names table, column and row and is, with version and key id, the
+    associated data: a sealed value moved elsewhere does not open. Sizes are padded to a few buckets, so that a size does not
+    tell a password's length.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, key_id: bytes = bytes(KEY_ID_BYTES)) -> None:
         self._cipher = AESGCM(key)
+        self._header = VERSION + key_id
 
     def close(self, plain: bytes, *place: str) -> bytes:
         """Seal ``plain`` for ``place``."""
         framed = len(plain).to_bytes(4) + plain
         buckets = _TABLE_BUCKETS.get(place[0], _BUCKETS) if place else _BUCKETS
         size = next((bucket for bucket in buckets if bucket >= len(framed)), len(framed))
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, framed.ljust(size, b"\0"), "|".join(place).encode())
+        nonce = os.urandom(_NONCE_BYTES)
+        padded = framed.ljust(size, b"\0")
+        return self._header + nonce + self._cipher.encrypt(nonce, padded, self._header + _framed(place))
 
     def open(self, sealed: bytes, *place: str) -> bytes:
-        """Open what was sealed for ``place``. Raises StorageFailed for anything else."""
+        """Open what was sealed for ``place``. Raises KeyUnknown (another key's), SealBroken (changed or moved)."""
+        if sealed[: len(VERSION)] == VERSION and len(sealed) > _HEADER and sealed[:_HEADER] != self._header:
+            raise KeyUnknown("sealed under a key that is no longer this person's")
+        nonce, body = sealed[_HEADER : _HEADER + _NONCE_BYTES], sealed[_HEADER + _NONCE_BYTES :]
         try:
-            framed = self._cipher.decrypt(sealed[:12], sealed[12:], "|".join(place).encode())
+            framed = self._cipher.decrypt(nonce, body, sealed[:_HEADER] + _framed(place))
         except (InvalidTag, ValueError):
-            raise StorageFailed("a sealed value does not open: wrong key, moved or changed") from None
+            raise SealBroken("a sealed value does not open: wrong key, moved or changed") from None
         return framed[4 : 4 + int.from_bytes(framed[:4])]
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Everything derived from the master key, plus the ES256 key that signs our calls to identity providers."""
+    """Everything derived from the root secret, plus the ES256 key that signs our calls to identity providers."""
 
     captures: bytes
-    records: Seal
     pseudonyms: bytes
     digests: bytes
     cookies: str
@@ -77,45 +87,30 @@ class Keyring:
         return _keyed(self.digests, tenant, subject, probe.hex())
 
 
+def keyring(root: bytes, signing: SigningKey) -> Keyring:
+    """Derive the keys of an installation from its root secret (32 bytes)."""
+    return Keyring(
+        captures=derive(root, "capture tokens"),
+        pseudonyms=derive(root, "pseudonyms"),
+        digests=derive(root, "probe digests"),
+        cookies=derive(root, "console cookies").hex(),
+        signing=signing,
+    )
+
+
+def key_id(sealed: bytes) -> bytes:
+    """Return the id of the key that a sealed value names."""
+    return sealed[len(VERSION) : _HEADER]
+
+
 def batch_seal(token: str) -> Seal:
     """Return the seal of one capture's waiting batches; only the holder of the token can open them."""
     return Seal(derive(token.encode(), "waiting batches"))
 
 
-def load_keyring(directory: Path) -> Keyring:
-    """Load the keys of a data directory, making them on first use. Raises ConfigInvalid."""
-    directory.mkdir(parents=True, exist_ok=True)
-    master = _read_or_make(directory / "master.key", secrets.token_hex(32))
-    signing = _read_or_make(directory / "signing.pem", new_signing_key().pem)
-    try:
-        root = bytes.fromhex(master.strip())
-    except ValueError:
-        root = b""
-    if len(root) != 32:
-        raise ConfigInvalid(f"{directory / 'master.key'} must hold 32 bytes in hex")
-    try:
-        key = load_signing_key(signing)
-    except TokenInvalid as error:
-        raise ConfigInvalid(f"{directory / 'signing.pem'}: {error.message}") from None
-    return Keyring(
-        captures=derive(root, "capture tokens"),
-        records=Seal(derive(root, "records")),
-        pseudonyms=derive(root, "pseudonyms"),
-        digests=derive(root, "probe digests"),
-        cookies=derive(root, "console cookies").hex(),
-        signing=key,
-    )
-
-
-def _read_or_make(path: Path, fresh: str) -> str:
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-            new.write(fresh)
-    except FileExistsError:
-        pass
-    return path.read_text()
+def _framed(parts: tuple[str, ...]) -> bytes:
+    return b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
 
 
 def _keyed(key: bytes, *parts: str) -> str:
-    message = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
-    return hmac.new(key, message, hashlib.sha256).hexdigest()
+    return hmac.new(key, _framed(parts), hashlib.sha256).hexdigest()

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -23,15 +24,18 @@ from sidecar.console import routes as console
 from sidecar.console.login import OperatorLogin
 from sidecar.domain.biometrics import Layout, Sample, Template
 from sidecar.errors import ConfigInvalid
-from sidecar.keyring import Keyring, load_keyring
+from sidecar.keyring import Keyring
+from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.sqlite.captures import SqliteCaptures
 from sidecar.storage.sqlite.database import Database
 from sidecar.storage.sqlite.decisions import SqliteAssertions, SqliteDecisions
+from sidecar.storage.sqlite.keystore import SqliteKeys
 from sidecar.storage.sqlite.outbox import SqliteOutbox
 from sidecar.storage.sqlite.profiles import SqliteProfiles
+from sidecar.storage.sqlite.schema import migrations
 from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
 from sidecar.usecases.complete import Completer
@@ -50,6 +54,7 @@ class Sidecar:
     settings: Settings
     policy: Policy
     keyring: Keyring
+    keys: SqliteKeys
     database: Database
     captures: SqliteCaptures
     assertions: SqliteAssertions
@@ -58,6 +63,19 @@ class Sidecar:
     outbox: SqliteOutbox
     assessor: Assessor
     completer: Completer
+
+    def close(self) -> None:
+        """Write what waits and close the files."""
+        self.database.close()
+        self.keys.close()
+
+
+def open_keys(settings: Settings) -> SqliteKeys:
+    """Open the key store; a first start with the default source makes the master key's file. Raises ConfigInvalid."""
+    kind, _, where = settings.master.partition(":")
+    if kind == "file" and not Path(where).exists() and not settings.key_store.exists():
+        Masters.init(Path(where))
+    return SqliteKeys(settings.key_store, Masters(settings.master))
 
 
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
@@ -70,16 +88,18 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         return detector.enroll(samples, kinds, layout)
 
     policy = load(settings.policy or policy_directory() / "default.yaml")
-    keyring = load_keyring(settings.data_dir)
-    database = Database(settings.data_dir / "gaitkeeper.db")
+    keys = open_keys(settings)
+    keyring = keys.keyring()
+    database = Database(settings.data_dir / "gaitkeeper.db", migrations)
     captures = SqliteCaptures(database)
     assertions = SqliteAssertions(database)
-    decisions = SqliteDecisions(database, keyring.records)
-    profiles = SqliteProfiles(database, keyring.records, enroll)
+    decisions = SqliteDecisions(database, keys)
+    profiles = SqliteProfiles(database, keys, enroll)
     assessor = Assessor(
         settings=settings,
         policy=policy,
         keyring=keyring,
+        keys=keys,
         detectors=DETECTORS,
         captures=captures,
         assertions=assertions,
@@ -90,7 +110,18 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     completer = Completer(settings, decisions, profiles, profiles, clock)
     outbox = SqliteOutbox(database)
     return Sidecar(
-        settings, policy, keyring, database, captures, assertions, decisions, profiles, outbox, assessor, completer
+        settings=settings,
+        policy=policy,
+        keyring=keyring,
+        keys=keys,
+        database=database,
+        captures=captures,
+        assertions=assertions,
+        decisions=decisions,
+        profiles=profiles,
+        outbox=outbox,
+        assessor=assessor,
+        completer=completer,
     )
 
 
@@ -137,6 +168,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
             profiles=sidecar.profiles,
             learning=sidecar.profiles,
             assertions=sidecar.assertions,
+            keys=sidecar.keys,
             keyring=sidecar.keyring,
         )
     )
@@ -191,7 +223,7 @@ def _lifespan(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await http.aclose()
-        sidecar.database.close()
+        sidecar.close()
 
     return running
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
 from sidecar.domain.decisions import Evidence
+from sidecar.keyring import Seal
 
 Assertion = tuple[str, str, int]  # (issuer, jti, expires in epoch seconds) of a verified request
 
@@ -108,6 +109,25 @@ class Assertions(Protocol):
 
     async def spend(self, assertion: Assertion) -> None:
         """Use up an assertion on its own. Raises TokenReplayed, StorageFailed."""
+
+
+class Keys(Protocol):
+    """Every person's own data key. Destroying it makes all that is sealed under it unreadable, backups included."""
+
+    def seal(self, tenant: str, subject: str) -> Seal:
+        """Return a person's seal. Raises KeyUnknown, SealBroken."""
+
+    async def ensure(self, tenant: str, subject: str) -> None:
+        """Make a person's key if there is none; durable before anything is sealed under it."""
+
+    async def destroy(self, tenant: str, subject: str) -> bool:
+        """Destroy a person's key; tell whether there was one."""
+
+    def open_mine(self, tenant: str, subject: str, sealed: bytes, *place: str) -> bytes | None:
+        """Open a value under a person's key; None when its key was destroyed (rows of a restored backup).
+
+        Raises SealBroken for a value that was changed, moved, or sealed for another person.
+        """
 
 
 class Captures(Protocol):

@@ -14,7 +14,7 @@ from sidecar.api.requests import Caller, Callers
 from sidecar.domain.decisions import Action, Answer, Attempt
 from sidecar.errors import BadRequest, StorageFailed
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertions, Learning, Profiles
+from sidecar.ports import Assertions, Keys, Learning, Profiles
 from sidecar.usecases.assess import Assessor, request_digest
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.profiles import describe
@@ -87,6 +87,7 @@ def routes(
     profiles: Profiles,
     learning: Learning,
     assertions: Assertions,
+    keys: Keys,
     keyring: Keyring,
 ) -> APIRouter:
     """Return the routes."""
@@ -134,6 +135,7 @@ def routes(
         await tell(
             learning,
             assertions,
+            keys,
             keyring,
             tenant=caller.idp.tenant,
             event=told.type,

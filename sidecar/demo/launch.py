@@ -58,7 +58,7 @@ async def seed(settings: Settings, people: tuple[Person, ...]) -> None:
                 probes = synthetic_probes(person.typist, person.username, person.password)
                 await enroll(sidecar, TENANT, person.sub, probes, origin="seeded: synthetic")
     finally:
-        sidecar.database.close()
+        sidecar.close()
 
 
 def login_url(layout: Layout) -> str:

@@ -29,6 +29,7 @@ async def enroll(sidecar: Sidecar, tenant: str, sub: str, probes: Iterable[Probe
         )
         for index, probe in enumerate(listed)
     ]
+    await sidecar.keys.ensure(tenant, subject)
     await sidecar.profiles.import_samples(lessons, origin)
 
 

@@ -73,7 +73,7 @@ def play(script: Script, progress: Callable[[], None]) -> list[Played]:
                 stage = Stage(layout, browser, sidecar, {person.username: person for person in people})
                 return list(_played(stage, script, progress))
         finally:
-            sidecar.database.close()
+            sidecar.close()
     finally:
         shutil.rmtree(state)
 

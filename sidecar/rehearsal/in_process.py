@@ -57,7 +57,7 @@ async def frozen_sidecar(settings_extra: Mapping[str, object] | None = None) -> 
         try:
             yield sidecar
         finally:
-            sidecar.database.close()
+            sidecar.close()
 
 
 async def _decide(sidecar: Sidecar, login: Login) -> Action:

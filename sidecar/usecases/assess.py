@@ -25,6 +25,7 @@ from sidecar.ports import (
     Captures,
     DecisionRecord,
     Decisions,
+    Keys,
     OutboxItem,
     Profiles,
     StoredDecision,
@@ -48,6 +49,7 @@ class Assessor:
     policy: Policy
     keyring: Keyring
     detectors: Mapping[str, OneClassDetector]
+    keys: Keys
     captures: Captures
     assertions: Assertions
     decisions: Decisions
@@ -125,6 +127,7 @@ class Assessor:
             outbox=tuple(_effects(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
         )
+        await self.keys.ensure(attempt.tenant, subject)
         await self.decisions.record(record)
         return answer
 

@@ -2,7 +2,7 @@
 
 from sidecar.errors import BadRequest
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertion, Assertions, Learning
+from sidecar.ports import Assertion, Assertions, Keys, Learning
 
 EVENTS = ("password_changed", "account_deleted", "logout")
 
@@ -10,6 +10,7 @@ EVENTS = ("password_changed", "account_deleted", "logout")
 async def tell(
     learning: Learning,
     assertions: Assertions,
+    keys: Keys,
     keyring: Keyring,
     *,
     tenant: str,
@@ -24,4 +25,6 @@ async def tell(
     if event == "logout":
         await assertions.spend(assertion)
         return
+    if event == "account_deleted":
+        await keys.destroy(tenant, pseudonym)
     await learning.reset(tenant, pseudonym, "password" if event == "password_changed" else None, assertion)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from support.world import rows_of
 
 from sidecar.domain.biometrics import Layout, Probe, Provenance, Sample, Template
 from sidecar.domain.decisions import Evidence
-from sidecar.errors import BatchOutOfOrder, CaptureUsed, GaitkeeperError, IdempotencyConflict, TokenReplayed
+from sidecar.errors import BatchOutOfOrder, CaptureUsed, GaitkeeperError, IdempotencyConflict, KeyUnknown, TokenReplayed
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.keyring import Seal
+from sidecar.masters import Masters
 from sidecar.ports import (
     Assertion,
     Assertions,
@@ -35,16 +37,29 @@ from sidecar.scoring import DETECTORS
 from sidecar.storage.sqlite.captures import SqliteCaptures
 from sidecar.storage.sqlite.database import Database
 from sidecar.storage.sqlite.decisions import SqliteAssertions, SqliteDecisions
+from sidecar.storage.sqlite.keystore import SqliteKeys
 from sidecar.storage.sqlite.outbox import SqliteOutbox
 from sidecar.storage.sqlite.profiles import SqliteProfiles
+from sidecar.storage.sqlite.schema import migrations
 
 pytestmark = pytest.mark.anyio
 NOW = 1_800_000_000.0
-SEAL = Seal(bytes(32))
 
 
 def enroll(samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
     return DETECTORS["nearest-recent-1"].enroll(samples, kinds, layout)
+
+
+class EveryonesKeys(SqliteKeys):
+    """The real key store, which makes a person's key when a test first seals for them."""
+
+    def seal(self, tenant: str, subject: str) -> Seal:
+        try:
+            return super().seal(tenant, subject)
+        except KeyUnknown:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, self.ensure(tenant, subject)).result()
+            return super().seal(tenant, subject)
 
 
 @dataclass
@@ -63,13 +78,15 @@ class Store:
 
 @asynccontextmanager
 async def sqlite(base: Path) -> AsyncIterator[Store]:
-    database = Database(base / "store.db")
+    database = Database(base / "store.db", migrations)
+    Masters.init(base / "master.json")
+    keys = EveryonesKeys(base / "user-keys.db", Masters(f"file:{base / 'master.json'}"))
 
     def everything() -> dict[str, list[tuple[Any, ...]]]:
         tables = database.read("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
         return {name: database.read(f"SELECT * FROM {name}") for (name,) in tables}
 
-    decisions, profiles = SqliteDecisions(database, SEAL), SqliteProfiles(database, SEAL, enroll)
+    decisions, profiles = SqliteDecisions(database, keys), SqliteProfiles(database, keys, enroll)
     try:
         yield Store(
             SqliteCaptures(database),
@@ -83,6 +100,7 @@ async def sqlite(base: Path) -> AsyncIterator[Store]:
         )
     finally:
         database.close()
+        keys.close()
 
 
 STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {"sqlite": sqlite}

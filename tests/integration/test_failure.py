@@ -199,7 +199,7 @@ class TestDamaged:
         key = found.key
         place = ("templates", "sealed", key.tenant, key.subject, key.modality, key.field, key.context)
         strange = pack_template(replace(found.template, detector="from-the-future-9"))
-        change(world, "UPDATE templates SET sealed = ?", world.inside.keyring.records.close(strange, *place))
+        change(world, "UPDATE templates SET sealed = ?", world.inside.keys.seal(*place[-5:-3]).close(strange, *place))
         degraded(await world.idp.evaluate("ann", carried(OWNER, 1)))
 
     async def test_a_damaged_waiting_batch_is_no_evidence(self, world: World) -> None:
@@ -216,7 +216,7 @@ class TestDamaged:
         change(world, "UPDATE samples SET sealed = x'00' WHERE id = 3")
         before = world.dump("assertions")
         response = await world.idp.complete(answer["decision_id"], second_factor=True)
-        assert (response.status_code, response.json()["error"]) == (503, "storage_failed")
+        assert (response.status_code, response.json()["error"]) == (503, "seal_broken")
         assert world.dump("assertions") == before
 
     async def test_a_database_of_a_newer_version_is_not_opened(self, world: World) -> None:

@@ -121,5 +121,5 @@ class RunningDemo:
         return Demo(self._layout, self._sidecar, self._browser, running)
 
     def __exit__(self, *_: object) -> None:
-        self._sidecar.database.close()
+        self._sidecar.close()
         self._processes.__exit__(None, None, None)

@@ -1,5 +1,6 @@
 """Keys and seals: what was moved, changed or sealed under another key does not open, and sizes tell nothing (PRV4)."""
 
+import json
 import stat
 from pathlib import Path
 
@@ -11,12 +12,27 @@ from support.world import rows_of
 
 from sidecar.errors import ConfigInvalid, StorageFailed
 from sidecar.evaluation.synthetic import probe_of
-from sidecar.keyring import Seal, batch_seal, derive, load_keyring
+from sidecar.keyring import Keyring, Seal, batch_seal, derive
+from sidecar.masters import Masters
 from sidecar.rehearsal.payload import hidden_field
 from sidecar.scoring import DETECTORS
 from sidecar.scoring.contract import Sample
 from sidecar.storage.arrays import pack_probe, pack_template
+from sidecar.storage.sqlite.keystore import SqliteKeys
 from sidecar.wire import decode_hidden, encode_batch
+
+
+def load_keyring(base: Path) -> Keyring:
+    """The keys of an installation whose key store lies in ``base``, made on first use."""
+    master = base / "master.json"
+    if not master.exists():
+        Masters.init(master)
+    keys = SqliteKeys(base / "user-keys.db", Masters(f"file:{master}"))
+    try:
+        return keys.keyring()
+    finally:
+        keys.close()
+
 
 SEAL = Seal(bytes(32))
 PLACE = ("templates", "sealed", "tenant", "subject")
@@ -104,8 +120,7 @@ def test_keys_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
     first, second = load_keyring(tmp_path / "data"), load_keyring(tmp_path / "data")
     assert first.captures == second.captures
     assert first.signing == second.signing
-    for name in ("master.key", "signing.pem"):
-        assert stat.S_IMODE((tmp_path / "data" / name).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "data" / "master.json").stat().st_mode) == 0o600
 
 
 def test_no_two_purposes_share_a_key(tmp_path: Path) -> None:
@@ -113,25 +128,30 @@ def test_no_two_purposes_share_a_key(tmp_path: Path) -> None:
     made = [ring.captures, ring.pseudonyms, ring.digests, bytes.fromhex(ring.cookies)]
     assert len(set(made)) == len(made)
     assert all(len(key) == 32 for key in made)
-    assert (tmp_path / "master.key").read_text() not in [key.hex() for key in made]
+    master = json.loads((tmp_path / "master.json").read_text())["keys"].values()
+    assert not set(master) & {key.hex() for key in made}
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    "content",
     [
-        ("master.key", ""),
-        ("master.key", "zz" * 32),
-        ("master.key", "00" * 31),
-        ("signing.pem", ""),
-        ("signing.pem", "x"),
+        "",
+        "x",
+        "[]",
+        "null",
+        "{}",
+        '{"current": "0a0a0a0a", "keys": {}}',
+        '{"current": "0a0a0a0a", "keys": {"0a0a0a0a": "zz"}}',
+        '{"current": "0a0a0a0a", "keys": {"0a0a0a0a": "00"}}',
+        '{"current": "NOT-HEX!", "keys": {"NOT-HEX!": "' + "00" * 32 + '"}}',
     ],
 )
-def test_a_spoilt_key_file_stops_the_start_and_is_not_replaced(tmp_path: Path, name: str, content: str) -> None:
+def test_a_spoilt_key_file_stops_the_start_and_is_not_replaced(tmp_path: Path, content: str) -> None:
     load_keyring(tmp_path)
-    (tmp_path / name).write_text(content)
-    with pytest.raises(ConfigInvalid, match=name):
+    (tmp_path / "master.json").write_text(content)
+    with pytest.raises(ConfigInvalid, match="master"):
         load_keyring(tmp_path)
-    assert (tmp_path / name).read_text() == content
+    assert (tmp_path / "master.json").read_text() == content
 
 
 def test_prv6_pseudonyms_differ_by_tenant_key_and_split(tmp_path: Path) -> None:

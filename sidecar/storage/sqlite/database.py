@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pysqlite3.dbapi2 as sqlite3
+from sqlite_utils.migrations import Migrations
 
 from sidecar.errors import GaitkeeperError, StorageFailed
 from sidecar.storage.sqlite.schema import migrate
@@ -31,13 +32,13 @@ OLDEST_SAFE = (3, 51, 3)  # older ones can corrupt a WAL database that two conne
 class Database:
     """A SQLite file. ``close`` ends the writer thread after what waits has been written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, migrations: Migrations, journal: Literal["WAL", "DELETE"] = "WAL") -> None:
         if sqlite3.sqlite_version_info < OLDEST_SAFE:
             raise StorageFailed(
                 f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; install pysqlite3 0.6.1 or newer"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        migrate(path)
+        migrate(path, migrations, journal)
         self._path = path
         self._jobs: queue.Queue[Job | None] = queue.Queue(MAX_WAITING)
         self._local = threading.local()
@@ -50,12 +51,11 @@ class Database:
         ``job`` may run twice when its group had to be rolled back, so it must take all its state from the connection.
         Raises StorageFailed when the database cannot do it, or what ``job`` raised; then nothing of it is kept.
         """
-        future: Future[T] = Future()
-        try:
-            self._jobs.put_nowait((job, future))
-        except queue.Full:
-            raise StorageFailed("too many writes are waiting") from None
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(self._queued(job))
+
+    def write_now(self, job: Callable[[Connection], T]) -> T:
+        """Do as ``write`` does, and block; for start-up and commands, never for a request."""
+        return self._queued(job).result()
 
     def read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one query on this thread's read-only connection. Raises StorageFailed."""
@@ -75,11 +75,19 @@ class Database:
         self._jobs.put(None)
         self._thread.join()
 
+    def _queued(self, job: Callable[[Connection], T]) -> "Future[T]":
+        future: Future[T] = Future()
+        try:
+            self._jobs.put_nowait((job, future))
+        except queue.Full:
+            raise StorageFailed("too many writes are waiting") from None
+        return future
+
     def _run(self) -> None:
         connection = sqlite3.connect(str(self._path), isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
         while (first := self._jobs.get()) is not None:
             group, ended = [first], False
             while len(group) < MAX_GROUP and not self._jobs.empty():

@@ -8,8 +8,7 @@ import msgspec
 import pysqlite3.dbapi2 as sqlite3
 
 from sidecar.errors import CaptureUsed, IdempotencyConflict, TokenReplayed
-from sidecar.keyring import Seal
-from sidecar.ports import Assertion, DecisionRecord, OutboxItem, StoredDecision
+from sidecar.ports import Assertion, DecisionRecord, Keys, OutboxItem, StoredDecision
 from sidecar.storage.arrays import pack_probe
 from sidecar.storage.sqlite.database import Connection, Database
 
@@ -19,13 +18,14 @@ _COLUMNS = "id, tenant, issuer, subject, at, body, completion"
 class SqliteDecisions:
     """Implements ``ports.Decisions``."""
 
-    def __init__(self, database: Database, seal: Seal) -> None:
+    def __init__(self, database: Database, keys: Keys) -> None:
         self._db = database
-        self._seal = seal
+        self._keys = keys
 
     async def record(self, record: DecisionRecord) -> None:
         """Make a decision durable. Raises TokenReplayed, CaptureUsed, IdempotencyConflict, StorageFailed."""
-        body = self._seal.close(zlib.compress(msgspec.json.encode(record.body)), "decisions", "body", record.id)
+        seal = self._keys.seal(record.tenant, record.subject)
+        body = seal.close(zlib.compress(msgspec.json.encode(record.body)), "decisions", "body", record.id)
 
         def job(connection: Connection) -> None:
             use_assertion(connection, record.assertion)
@@ -43,7 +43,7 @@ class SqliteDecisions:
                         probe.field,
                         record.tenant,
                         record.subject,
-                        self._seal.close(pack_probe(probe), *place),
+                        seal.close(pack_probe(probe), *place),
                         record.at,
                     ),
                 )
@@ -52,7 +52,7 @@ class SqliteDecisions:
                 (
                     record.tenant,
                     record.subject,
-                    self._seal.close(
+                    seal.close(
                         msgspec.json.encode(record.directory), "directory", "sealed", record.tenant, record.subject
                     ),
                 ),
@@ -88,7 +88,8 @@ class SqliteDecisions:
             " WHERE i.issuer = ? AND i.key = ?",
             (issuer, key),
         )
-        return (rows[0][0], self._stored(rows[0][1:])) if rows else None
+        found = self._stored(rows[0][1:]) if rows else None
+        return (rows[0][0], found) if found else None
 
     def get(self, tenant: str, decision_id: str) -> StoredDecision | None:
         """Return one decision of a tenant."""
@@ -105,7 +106,14 @@ class SqliteDecisions:
             " WHERE number > coalesce((SELECT number FROM decisions WHERE id = ?), 0) ORDER BY number DESC LIMIT ?",
             (after, limit),
         )
-        return [self._stored(row) for row in rows]
+        return [found for row in rows if (found := self._stored(row)) is not None]
+
+    def of_subject(self, tenant: str, subject: str) -> list[StoredDecision]:
+        """Return every decision about one person, oldest first; for export, not for the login path."""
+        rows = self._db.read(
+            f"SELECT {_COLUMNS} FROM decisions WHERE tenant = ? AND subject = ? ORDER BY number", (tenant, subject)
+        )
+        return [found for row in rows if (found := self._stored(row)) is not None]
 
     def seen(self, tenant: str, digests: Sequence[str]) -> bool:
         """Tell whether any of these probe digests was scored before."""
@@ -119,19 +127,24 @@ class SqliteDecisions:
         rows = self._db.read("SELECT sealed FROM directory WHERE tenant = ? AND subject = ?", (tenant, subject))
         if not rows:
             return {}
-        plain = self._seal.open(bytes(rows[0][0]), "directory", "sealed", tenant, subject)
+        plain = self._keys.open_mine(tenant, subject, bytes(rows[0][0]), "directory", "sealed", tenant, subject)
+        if plain is None:
+            return {}
         return msgspec.json.decode(plain, type=dict[str, str])
 
-    def _stored(self, row: tuple[Any, ...]) -> StoredDecision:
+    def _stored(self, row: tuple[Any, ...]) -> StoredDecision | None:
+        """Return a decision; None for one of somebody forgotten, from a restored backup."""
         identity, tenant, issuer, subject, at, sealed, completion = row
-        body = self._seal.open(bytes(sealed), "decisions", "body", identity)
+        plain = self._keys.open_mine(tenant, subject, bytes(sealed), "decisions", "body", identity)
+        if plain is None:
+            return None
         return StoredDecision(
             id=identity,
             tenant=tenant,
             issuer=issuer,
             subject=subject,
             at=at,
-            body=msgspec.json.decode(zlib.decompress(body)),
+            body=msgspec.json.decode(zlib.decompress(plain)),
             completion=msgspec.json.decode(completion) if completion else None,
         )
 

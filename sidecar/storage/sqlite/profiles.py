@@ -1,7 +1,8 @@
 """Samples and templates in SQLite. Samples are appended; a template is always what the kept samples of its profile make."""
 
+import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Layout, Probe, Provenance, Sample, Template
-from sidecar.keyring import Seal
-from sidecar.ports import Assertion, Lesson, Profile, ProfileKey, StoredDecision
+from sidecar.ports import Assertion, Keys, Lesson, Profile, ProfileKey, StoredDecision
 from sidecar.storage.arrays import pack_probe, pack_template, unpack_probe, unpack_template
 from sidecar.storage.sqlite.database import Connection, Database
 from sidecar.storage.sqlite.decisions import use_assertion
@@ -27,9 +27,9 @@ _KEY = "tenant = ? AND subject = ? AND modality = ? AND field = ? AND context = 
 class SqliteProfiles:
     """Implements ``ports.Profiles`` and ``ports.Learning``. ``enroll`` is the detector's; the store itself knows no arithmetic."""
 
-    def __init__(self, database: Database, seal: Seal, enroll: Enroll) -> None:
+    def __init__(self, database: Database, keys: Keys, enroll: Enroll) -> None:
         self._db = database
-        self._seal = seal
+        self._keys = keys
         self._enroll = enroll
 
     def find(self, tenant: str, subject: str) -> list[Profile]:
@@ -41,8 +41,9 @@ class SqliteProfiles:
         )
         found = []
         for *parts, samples, confirmed, last_at, sealed in rows:
-            template = unpack_template(self._seal.open(bytes(sealed), "templates", "sealed", *parts))
-            found.append(Profile(ProfileKey(*parts), template, samples, bool(confirmed), last_at))
+            plain = self._keys.open_mine(tenant, subject, bytes(sealed), "templates", "sealed", *parts)
+            if plain is not None:
+                found.append(Profile(ProfileKey(*parts), unpack_template(plain), samples, bool(confirmed), last_at))
         return found
 
     def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
@@ -55,10 +56,14 @@ class SqliteProfiles:
 
     def waiting(self, decision_id: str) -> list[Probe]:
         """Return the probes that wait for a decision's completion."""
-        rows = self._db.read("SELECT field, sealed FROM waiting_probes WHERE decision = ?", (decision_id,))
+        rows = self._db.read(
+            "SELECT field, tenant, subject, sealed FROM waiting_probes WHERE decision = ?", (decision_id,)
+        )
         return [
-            unpack_probe(self._seal.open(bytes(sealed), "waiting_probes", "sealed", decision_id, field))
-            for field, sealed in rows
+            unpack_probe(
+                self._keys.seal(tenant, subject).open(bytes(sealed), "waiting_probes", "sealed", decision_id, field)
+            )
+            for field, tenant, subject, sealed in rows
         ]
 
     def taught_since(self, tenant: str, subject: str, since: float) -> Mapping[str, int]:
@@ -129,16 +134,18 @@ class SqliteProfiles:
     async def import_samples(self, lessons: Sequence[Lesson], origin: str) -> None:
         """Learn samples that did not come from a login (seeding, rehearsal); ``origin`` stands for the decision id."""
 
+        batch = secrets.token_urlsafe(6)
+
         def job(connection: Connection) -> None:
-            for lesson in lessons:
-                self._learn(connection, origin, lesson)
+            for number, lesson in enumerate(lessons):
+                self._learn(connection, f"{origin} {batch} {number}", lesson)
 
         await self._db.write(job)
 
     def samples(self, key: ProfileKey) -> list[Sample]:
         """Return the kept samples of a profile, oldest first."""
-        rows = self._db.read(f"SELECT id, sealed, at FROM samples WHERE {_KEY} ORDER BY id", _parts(key))
-        return [Sample(self._open_sample(key, sealed).values, at) for _, sealed, at in rows]
+        rows = self._db.read(f"SELECT decision, sealed, at FROM samples WHERE {_KEY} ORDER BY id", _parts(key))
+        return [Sample(probe.values, at) for probe, at in self._opened(key, rows)]
 
     def _remember_provenance(self, connection: Connection, decision: StoredDecision) -> None:
         how = decision.body["facts"].get("provenance.password")
@@ -154,7 +161,8 @@ class SqliteProfiles:
 
     def _learn(self, connection: Connection, decision_id: str, lesson: Lesson) -> None:
         parts = _parts(lesson.key)
-        sealed = self._seal.close(pack_probe(lesson.probe), "samples", "sealed", *parts)
+        seal = self._keys.seal(lesson.key.tenant, lesson.key.subject)
+        sealed = seal.close(pack_probe(lesson.probe), "samples", "sealed", *parts, decision_id)
         connection.execute(
             "INSERT INTO samples (tenant, subject, modality, field, context, decision, evidence, at, sealed)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -166,10 +174,10 @@ class SqliteProfiles:
             (*parts, *parts, KEPT_SAMPLES),
         )
         rows = connection.execute(
-            f"SELECT sealed, at FROM samples WHERE {_KEY} ORDER BY id",
+            f"SELECT decision, sealed, at FROM samples WHERE {_KEY} ORDER BY id",
             parts,
         ).fetchall()
-        probes = [(self._open_sample(lesson.key, sealed), at) for sealed, at in rows]
+        probes = self._opened(lesson.key, rows)
         shape = _common_shape([probe for probe, _ in probes])
         alike = [(probe, at) for probe, at in probes if _shape(probe) == shape]
         newest = alike[-1][0]
@@ -181,12 +189,19 @@ class SqliteProfiles:
                 len(alike),
                 int(lesson.confirmed),
                 lesson.at,
-                self._seal.close(pack_template(template), "templates", "sealed", *parts),
+                seal.close(pack_template(template), "templates", "sealed", *parts),
             ),
         )
 
-    def _open_sample(self, key: ProfileKey, sealed: bytes) -> Probe:
-        return unpack_probe(self._seal.open(bytes(sealed), "samples", "sealed", *_parts(key)))
+    def _opened(self, key: ProfileKey, rows: Iterable[tuple[str, bytes, float]]) -> list[tuple[Probe, float]]:
+        """Open samples; those under a forgotten key (a restored backup) are nobody's any more."""
+        opened = []
+        for decision, sealed, at in rows:
+            place = ("samples", "sealed", *_parts(key), decision)
+            plain = self._keys.open_mine(key.tenant, key.subject, bytes(sealed), *place)
+            if plain is not None:
+                opened.append((unpack_probe(plain), at))
+        return opened
 
 
 def _parts(key: ProfileKey) -> tuple[str, str, str, str, str]:

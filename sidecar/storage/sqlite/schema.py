@@ -9,6 +9,7 @@ from sqlite_utils.migrations import Migrations
 from sidecar.errors import StorageFailed
 
 migrations = Migrations("gaitkeeper")
+key_migrations = Migrations("gaitkeeper-keys")
 
 _FIRST = """
 CREATE TABLE assertions (issuer TEXT, jti TEXT, expires INTEGER NOT NULL, PRIMARY KEY (issuer, jti)) WITHOUT ROWID;
@@ -58,17 +59,29 @@ def first_tables(db: sqlite_utils.Database) -> None:
             db.execute(statement)
 
 
-def migrate(path: Path) -> None:
+@key_migrations()
+def first_key_tables(db: sqlite_utils.Database) -> None:
+    """The key store's own file."""
+    db.execute(
+        "CREATE TABLE user_keys (tenant TEXT, subject TEXT, key_id BLOB NOT NULL, master TEXT NOT NULL,"
+        " wrapped BLOB NOT NULL, PRIMARY KEY (tenant, subject)) WITHOUT ROWID"
+    )
+    db.execute("CREATE UNIQUE INDEX user_keys_id ON user_keys (key_id)")
+    db.execute("CREATE INDEX user_keys_master ON user_keys (master)")
+    db.execute("CREATE TABLE secrets (name TEXT PRIMARY KEY, master TEXT NOT NULL, wrapped BLOB NOT NULL)")
+
+
+def migrate(path: Path, wanted: Migrations, journal: str) -> None:
     """Bring a database file to this version. Raises StorageFailed when it is newer than the code or damaged."""
     try:
         connection = sqlite3.connect(str(path))
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_mode = {journal}")
         db = sqlite_utils.Database(connection)
-        known = {migration.name for migration in migrations._migrations}
-        strange = [done.name for done in migrations.applied(db) if done.name not in known]
+        known = {migration.name for migration in wanted._migrations}
+        strange = [done.name for done in wanted.applied(db) if done.name not in known]
         if strange:
             raise StorageFailed(f"{path} was made by a newer version (migration {strange[0]})")
-        migrations.apply(db)
+        wanted.apply(db)
         connection.close()
     except sqlite3.Error as error:
         raise StorageFailed(f"{path}: {error}") from None

@@ -1,0 +1,138 @@
+"""The key store: every person's data key, wrapped by a master key, in a database file apart from the data.
+
+Destroying a row here makes everything sealed under that key unreadable, in the database and in every backup of it. So
+backups of this file are kept shortly and apart from those of the data.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from sidecar.errors import KeyUnknown, SealBroken, StorageFailed
+from sidecar.keyring import KEY_ID_BYTES, Keyring, Seal, key_id, keyring
+from sidecar.masters import Masters
+from sidecar.storage.sqlite.database import Connection, Database
+from sidecar.storage.sqlite.schema import key_migrations
+from sidecar.tokens import load_signing_key, new_signing_key
+
+BATCH = 256
+
+
+class SqliteKeys:
+    """Implements ``ports.Keys``."""
+
+    def __init__(self, path: Path, masters: Masters) -> None:
+        # Without a write-ahead log and with deleted pages overwritten, a destroyed key is gone from the file at once.
+        self._db = Database(path, key_migrations, journal="DELETE")
+        self._masters = masters
+
+    def seal(self, tenant: str, subject: str) -> Seal:
+        """Return a person's seal. Raises KeyUnknown, SealBroken."""
+        rows = self._db.read(
+            "SELECT key_id, master, wrapped FROM user_keys WHERE tenant = ? AND subject = ?", (tenant, subject)
+        )
+        if not rows:
+            raise KeyUnknown("this person has no key")
+        identity, master, wrapped = rows[0]
+        return Seal(self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject), bytes(identity))
+
+    async def ensure(self, tenant: str, subject: str) -> None:
+        """Make a person's key if there is none; durable before anything is sealed under it."""
+        if self._db.read("SELECT 1 FROM user_keys WHERE tenant = ? AND subject = ?", (tenant, subject)):
+            return
+        master, wrapped = self._masters.wrap(os.urandom(32), "user_keys", tenant, subject)
+        row = (tenant, subject, secrets.token_bytes(KEY_ID_BYTES), master, wrapped)
+        await self._db.write(
+            lambda connection: connection.execute("INSERT OR IGNORE INTO user_keys VALUES (?, ?, ?, ?, ?)", row)
+        )
+
+    async def destroy(self, tenant: str, subject: str) -> bool:
+        """Destroy a person's key; tell whether there was one."""
+        gone = await self._db.write(
+            lambda connection: (
+                connection.execute("DELETE FROM user_keys WHERE tenant = ? AND subject = ?", (tenant, subject)).rowcount
+            )
+        )
+        return bool(gone)
+
+    def open_mine(self, tenant: str, subject: str, sealed: bytes, *place: str) -> bytes | None:
+        """Open a value under a person's key; None when its key was destroyed. Raises SealBroken, MasterKeyUnknown."""
+        try:
+            return self.seal(tenant, subject).open(sealed, *place)
+        except KeyUnknown:
+            if self._db.read("SELECT 1 FROM user_keys WHERE key_id = ?", (key_id(sealed),)):
+                raise SealBroken("a sealed value is another person's") from None
+            return None
+
+    def keyring(self) -> Keyring:
+        """Return the installation's keys, making root secret and signing key on first use."""
+        root = self._secret("root", lambda: os.urandom(32))
+        signing = self._secret("signing", _new_signing)
+        return keyring(root, load_signing_key(signing.decode()))
+
+    def rewrap(self, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Wrap every key under the current master key, a batch a transaction; return how many were behind.
+
+        May be killed and started again, and may run beside a serving sidecar.
+        """
+        done = 0
+        while moved := self._db.write_now(self._rewrap_batch):
+            done += moved
+            progress(done)
+        return done
+
+    def check(self) -> list[str]:
+        """Unwrap every key; return one line for each that does not, with its code."""
+        faults = []
+        for tenant, subject, master, wrapped in self._db.read("SELECT tenant, subject, master, wrapped FROM user_keys"):
+            try:
+                self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject)
+            except StorageFailed as error:
+                faults.append(f"{tenant}/{subject}: {error.code}: {error.message}")
+        return faults
+
+    def masters_in_use(self) -> dict[str, int]:
+        """Return how many keys each master key wraps."""
+        return dict(self._db.read(
+            "SELECT master, count(*) FROM (SELECT master FROM user_keys UNION ALL SELECT master FROM secrets)"
+            " GROUP BY master"
+        ))  # fmt: skip
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _secret(self, name: str, fresh: Callable[[], bytes]) -> bytes:
+        sql = "SELECT master, wrapped FROM secrets WHERE name = ?"
+        if not self._db.read(sql, (name,)):
+            row = (name, *self._masters.wrap(fresh(), "secrets", name))
+            self._db.write_now(
+                lambda connection: connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?, ?)", row)
+            )
+        master, wrapped = self._db.read(sql, (name,))[0]
+        return self._masters.unwrap(master, bytes(wrapped), "secrets", name)
+
+    def _rewrap_batch(self, connection: Connection) -> int:
+        current = self._masters.current
+        users = connection.execute(
+            "SELECT tenant, subject, master, wrapped FROM user_keys WHERE master <> ? LIMIT ?", (current, BATCH)
+        ).fetchall()
+        for tenant, subject, master, wrapped in users:
+            key = self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject)
+            fresh = self._masters.wrap(key, "user_keys", tenant, subject)
+            connection.execute(
+                "UPDATE user_keys SET master = ?, wrapped = ? WHERE tenant = ? AND subject = ?",
+                (*fresh, tenant, subject),
+            )
+        names = connection.execute(
+            "SELECT name, master, wrapped FROM secrets WHERE master <> ? LIMIT ?", (current, BATCH)
+        ).fetchall()
+        for name, master, wrapped in names:
+            fresh = self._masters.wrap(self._masters.unwrap(master, bytes(wrapped), "secrets", name), "secrets", name)
+            connection.execute("UPDATE secrets SET master = ?, wrapped = ? WHERE name = ?", (*fresh, name))
+        return len(users) + len(names)
+
+
+def _new_signing() -> bytes:
+    return new_signing_key().pem.encode()
