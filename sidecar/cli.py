@@ -35,6 +35,8 @@ def gaitkeeper(
 @app.command()
 def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]) -> None:
     """Run the sidecar."""
+    import os
+
     import structlog
     import uvicorn
 
@@ -50,6 +52,7 @@ def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings 
         ],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+    os.umask(0o077)  # databases and keys are their owner's alone
     settings = load_settings(config)
     uvicorn.run(
         application(settings),

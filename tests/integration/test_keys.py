@@ -56,7 +56,7 @@ async def test_rotation_killed_midway_is_finished_by_rewrap(world: World) -> Non
         "keys = SqliteKeys(Path(sys.argv[1]), Masters(sys.argv[2]))\n"
         "keys.rewrap(lambda done: os.kill(os.getpid(), signal.SIGKILL))"
     )
-    killed = subprocess.run(
+    killed = subprocess.run(  # noqa: ASYNC221 - the loop waits on purpose
         [
             sys.executable,
             "-c",
