@@ -34,6 +34,7 @@ def causes() -> Iterator[str]:
     for cause in Cause:
         words = reason(
             Judgement(
+                deciding="password",
                 outcome=Outcome.UNAVAILABLE,
                 cause=cause,
                 state=ProfileState.NONE,

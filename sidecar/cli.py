@@ -36,6 +36,7 @@ def gaitkeeper(
 def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]) -> None:
     """Run the sidecar."""
     import os
+    import resource
 
     import structlog
     import uvicorn
@@ -53,6 +54,8 @@ def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings 
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     os.umask(0o077)  # databases and keys are their owner's alone
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     settings = load_settings(config)
     uvicorn.run(
         application(settings),
@@ -61,7 +64,7 @@ def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings 
         log_level="warning",
         access_log=False,
         server_header=False,
-        limit_concurrency=500,
+        limit_concurrency=5000,  # open connections, also idle ones: not a place to be stingy (SECURITY.md)
         timeout_graceful_shutdown=3,
     )
 
@@ -69,7 +72,7 @@ def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings 
 @app.command()
 def demo(
     port: Annotated[
-        int, typer.Option(help="Port of the sidecar; the next two are the provider's and the application's.")
+        int, typer.Option(max=65533, help="Port of the sidecar; the next two are the provider's and the application's.")
     ] = 8800,
     state: Annotated[Path, typer.Option(help="Directory for keys and databases.")] = Path(".gaitkeeper/demo"),
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the login page.")] = True,
@@ -88,11 +91,17 @@ def rehearse(
     seed: Annotated[int, typer.Option()] = 1,
     in_process: Annotated[bool, typer.Option("--in-process", help="The same use cases without a browser.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    require: Annotated[
+        bool, typer.Option("--require", help="Exit with 1 when the required figures are not reached.")
+    ] = False,
 ) -> None:
     """Play real people's recorded timings into the login and print what was decided."""
     from sidecar.rehearsal.command import run_rehearsal
 
-    run_rehearsal(data=data, subjects=subjects, seed=seed, in_process_only=in_process, json_path=json)
+    if not run_rehearsal(
+        data=data, subjects=subjects, seed=seed, in_process_only=in_process, json_path=json, require=require
+    ):
+        raise typer.Exit(1)
 
 
 @evaluate.command("keystroke")

@@ -34,6 +34,13 @@ class BodyTooLarge(BadRequest):
     status = 413
 
 
+class BodyTooSlow(BadRequest):
+    """The body did not arrive in time."""
+
+    code = "body_too_slow"
+    status = 408
+
+
 class UnsupportedMedia(BadRequest):
     """The content type is not one this route reads."""
 

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import structlog
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 from numpy.typing import NDArray
 from starlette.middleware.sessions import SessionMiddleware
 
@@ -43,6 +44,7 @@ from sidecar.usecases.enact import Enactor
 
 log = structlog.get_logger()
 
+DATABASE = "gaitkeeper.db"
 OUTBOX_SECONDS = 0.25
 PURGE_SECONDS = 60.0
 
@@ -73,6 +75,8 @@ class Sidecar:
 def open_keys(settings: Settings) -> SqliteKeys:
     """Open the key store; a first start with the default source makes the master key's file. Raises ConfigInvalid."""
     kind, _, where = settings.master.partition(":")
+    if (settings.data_dir / DATABASE).exists() and not settings.key_store.exists():
+        raise ConfigInvalid(f"there is data in {settings.data_dir} but no key store at {settings.key_store}")
     if kind == "file" and not Path(where).exists() and not settings.key_store.exists():
         Masters.init(Path(where))
     return SqliteKeys(settings.key_store, Masters(settings.master))
@@ -90,7 +94,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     policy = load(settings.policy or policy_directory() / "default.yaml")
     keys = open_keys(settings)
     keyring = keys.keyring()
-    database = Database(settings.data_dir / "gaitkeeper.db", migrations)
+    database = Database(settings.data_dir / DATABASE, migrations)
     captures = SqliteCaptures(database)
     assertions = SqliteAssertions(database)
     decisions = SqliteDecisions(database, keys)
@@ -158,6 +162,8 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     )
     install_error_handlers(app)
     callers = Callers(settings, {idp.issuer: _keys(idp) for idp in settings.idps}, clock)
+    if settings.operator:
+        app.add_api_route("/", lambda: RedirectResponse("/operator"), include_in_schema=False)
     app.include_router(public.routes(settings, widget_directory(), sidecar.keyring.signing))
     app.include_router(capture_routes.routes(settings, sidecar.keyring, sidecar.captures, clock))
     app.include_router(
@@ -174,7 +180,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     )
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
-        app.include_router(console.routes(login, sidecar.decisions, sidecar.decisions, enactor))
+        app.include_router(console.routes(login, sidecar.decisions, sidecar.decisions, sidecar.outbox, enactor))
         app.add_middleware(
             SessionMiddleware,
             secret_key=sidecar.keyring.cookies,
@@ -198,9 +204,12 @@ ADAPTERS = {"webhook": Webhook}
 def _keys(idp: IdpSettings) -> list[Jwk]:
     try:
         keys: list[Jwk] = json.loads(idp.jwks_file.read_text())["keys"]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigInvalid(f"{idp.jwks_file} is not a JWK set") from None
-    return keys
+        usable = [key for key in keys if key.get("kty") == "EC" and key.get("crv") == "P-256" and "kid" in key]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        usable = []
+    if not usable:
+        raise ConfigInvalid(f"{idp.jwks_file} is not a JWK set with a P-256 key that has a kid")
+    return usable
 
 
 def _lifespan(

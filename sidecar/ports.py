@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
 from sidecar.domain.decisions import Evidence
@@ -52,6 +52,9 @@ class OutboxItem:
     body: Mapping[str, Any]
     attempts: int
     created: float
+
+
+Fate = Literal["waiting", "delivered", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,9 @@ class Outbox(Protocol):
 
     async def add(self, items: Sequence[OutboxItem]) -> None:
         """Queue effects."""
+
+    def fates(self, decisions: Sequence[str]) -> dict[str, Fate]:
+        """Return what became of the newest session end of each of these decisions that has one."""
 
     async def settle(self, item_id: str, *, delivered: bool, error: str | None, again_at: float | None) -> None:
         """Note a delivery, or a failure with the time of the next try (None: given up)."""

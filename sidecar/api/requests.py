@@ -1,5 +1,6 @@
 """What every route shares: bounded raw bodies, verified callers, errors as JSON with a stable code."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sidecar.config import IdpSettings, Settings
-from sidecar.errors import BadRequest, BodyTooLarge, GaitkeeperError, TokenInvalid, UnsupportedMedia
+from sidecar.errors import BadRequest, BodyTooLarge, BodyTooSlow, GaitkeeperError, TokenInvalid, UnsupportedMedia
 from sidecar.ports import Assertion
 from sidecar.tokens import Jwk, verify_request
 
 log = structlog.get_logger()
 
 MAX_HOOK_BYTES = 256 * 1024
+BODY_SECONDS = 5.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -64,10 +66,14 @@ async def bounded_body(request: Request, limit: int) -> bytes:
     if announced.isdigit() and int(announced) > limit:
         raise BodyTooLarge(f"at most {limit} bytes")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise BodyTooLarge(f"at most {limit} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise BodyTooLarge(f"at most {limit} bytes")
+    except TimeoutError:
+        raise BodyTooSlow(f"not there within {BODY_SECONDS:.0f} s") from None
     return bytes(body)
 
 

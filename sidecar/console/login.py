@@ -52,11 +52,12 @@ class OperatorLogin:
         self._http = http
         self._metadata: dict[str, Any] | None = None
 
-    async def begin(self, request: Request) -> str:
+    async def begin(self, request: Request, *, as_somebody_else: bool = False) -> str:
         """Return the URL of the provider's login page and remember state, nonce and verifier in the cookie."""
+        extra = {"prompt": "login"} if as_somebody_else else {}
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
         endpoint = (await self._reached(self._discover()))["authorization_endpoint"]
-        url, state = self._client().create_authorization_url(endpoint, code_verifier=verifier, nonce=nonce)
+        url, state = self._client().create_authorization_url(endpoint, code_verifier=verifier, nonce=nonce, **extra)
         request.session["login"] = {"state": state, "nonce": nonce, "verifier": verifier}
         return str(url)
 
@@ -64,7 +65,11 @@ class OperatorLogin:
         """Redeem the code and remember who signed in. Raises Forbidden."""
         begun = request.session.pop("login", None)
         state = request.query_params.get("state", "")
-        if not begun or not secrets.compare_digest(state, begun["state"]) or "code" not in request.query_params:
+        if (
+            not begun
+            or not secrets.compare_digest(state.encode(), begun["state"].encode())
+            or "code" not in request.query_params
+        ):
             raise Forbidden("this login was not begun here; start again")
         claims = await self._reached(self._redeemed(request.query_params["code"], begun))
         roles = [role for role in claims.get(self._settings.roles_claim, []) if role in ROLES]

@@ -9,8 +9,8 @@ from fastapi.templating import Jinja2Templates
 
 from sidecar.console.login import NotSignedIn, OperatorLogin, operator
 from sidecar.console.rows import Row, row
-from sidecar.errors import Forbidden, NotFound
-from sidecar.ports import Decisions, Directory
+from sidecar.errors import Forbidden, GaitkeeperError, NotFound
+from sidecar.ports import Decisions, Directory, Outbox
 from sidecar.usecases.enact import Enactor
 
 _HERE = Path(__file__).parent
@@ -26,14 +26,23 @@ HEADERS = {
 }
 
 
-def routes(login: OperatorLogin, decisions: Decisions, directory: Directory, enactor: Enactor) -> APIRouter:
+def routes(
+    login: OperatorLogin, decisions: Decisions, directory: Directory, outbox: Outbox, enactor: Enactor
+) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/operator")
     templates = Jinja2Templates(_HERE / "templates")
 
     def rows() -> list[Row]:
         found = decisions.recent(None, SHOWN)
-        return [row(item, directory.person(item.tenant, item.subject).get("name", "")) for item in found]
+        fates = outbox.fates([item.id for item in found])
+        return [
+            row(item, directory.person(item.tenant, item.subject).get("name", ""), fates.get(item.id)) for item in found
+        ]
+
+    def refused(request: Request, error: GaitkeeperError) -> Response:
+        context = {"message": error.message}
+        return templates.TemplateResponse(request, "signed_out.html", context, error.status, HEADERS)
 
     @router.get("")
     async def page(request: Request) -> Response:
@@ -62,11 +71,17 @@ def routes(login: OperatorLogin, decisions: Decisions, directory: Directory, ena
 
     @router.get("/login")
     async def begin(request: Request) -> Response:
-        return RedirectResponse(await login.begin(request), 302)
+        try:
+            return RedirectResponse(await login.begin(request, as_somebody_else="other" in request.query_params), 302)
+        except GaitkeeperError as error:
+            return refused(request, error)
 
     @router.get("/callback")
     async def finish(request: Request) -> Response:
-        await login.finish(request)
+        try:
+            await login.finish(request)
+        except GaitkeeperError as error:
+            return refused(request, error)
         return RedirectResponse("/operator", 303)
 
     @router.post("/logout")

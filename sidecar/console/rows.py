@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sidecar.domain.biometrics import Kind
-from sidecar.ports import StoredDecision
+from sidecar.ports import Fate, StoredDecision
 
 _KINDS = {
-    Kind.HOLD: ("held longer", "held shorter"),
-    Kind.DOWN_DOWN: ("slower", "faster"),
-    Kind.UP_DOWN: ("slower", "faster"),
+    Kind.HOLD: ("held {} longer", "held {} shorter"),
+    Kind.DOWN_DOWN: ("{} slower", "{} faster"),
+    Kind.UP_DOWN: ("{} slower", "{} faster"),
 }
 _FIELDS = {"username": "User name", "password": "Password"}
+_FATES = {"waiting": "session is being ended", "delivered": "session ended", "failed": "session could not be ended"}
 SHOWN = 8
 _ACTIONS = {"allow": "Allowed", "step_up": "Second factor", "deny": "Denied"}
 
@@ -43,7 +44,7 @@ class Row:
     can_end: bool
 
 
-def row(decision: StoredDecision, name: str) -> Row:
+def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
     """Word one decision for the page; ``name`` is the person's, empty when unknown."""
     body, facts = decision.body, decision.body["facts"]
     at = datetime.fromtimestamp(decision.at, UTC)
@@ -69,9 +70,14 @@ def row(decision: StoredDecision, name: str) -> Row:
         contributions=_ranked(body["scores"]),
         absences=[f"{_FIELDS[item['field']]}: {item['cause'].replace('_', ' ')}" for item in body["absences"]],
         trace=body["trace"],
-        ended=_ended(completion),
-        can_end=bool(completion.get("outcome") == "succeeded" and (completion.get("sid") or body["sid"])),
+        ended=_FATES[fate] if fate else _ended(completion),
+        can_end=fate in (None, "failed")
+        and bool(completion.get("outcome") == "succeeded" and (completion.get("sid") or body["sid"])),
     )
+
+
+def _has_session(completion: Any, body: Any) -> bool:
+    return completion.get("outcome") == "succeeded" and bool(completion.get("sid") or body["sid"])
 
 
 def _ranked(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -87,11 +93,11 @@ def _ranked(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _contribution(field: str, part: dict[str, Any], weight: float, keys: int) -> dict[str, Any]:
     more, less = _KINDS[Kind(part["kind"])]
     size = abs(part["deviation"])
-    amount = "far " if size >= 3 else "clearly " if size >= 1.5 else "a little "
+    amount = "far" if size >= 3 else "clearly" if size >= 1.5 else "a little"
     return {
         "field": _FIELDS[field],
         "label": _place(part["label"], keys) if field == "password" else part["label"],
-        "words": f"{amount}{more if part['deviation'] > 0 else less} than usual",
+        "words": (more if part["deviation"] > 0 else less).format(amount) + " than usual",
         "share": round(part["share"] * weight * 100),
     }
 

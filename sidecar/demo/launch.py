@@ -1,6 +1,8 @@
 """Start the demo's three processes, say where they are, stop all of them on Ctrl-C."""
 
 import asyncio
+import fcntl
+import os
 import random
 import shutil
 import signal
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +26,8 @@ from sidecar.errors import GaitkeeperError
 from sidecar.main import build
 
 START_SECONDS = 60.0
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
+LOCK = "lock"
 
 
 class DemoFailed(GaitkeeperError):
@@ -35,17 +38,53 @@ class DemoFailed(GaitkeeperError):
 
 def run_demo(*, port: int, state: Path, browser: bool, fresh: bool) -> None:
     """Run the demo until it is interrupted. Raises DemoFailed."""
-    if fresh and (state / "gaitkeeper.toml").exists():
-        shutil.rmtree(state)
+    os.umask(0o077)  # the provider's database holds the secrets of second factors
     layout = Layout(state, port)
-    settings = write(layout)
-    asyncio.run(seed(settings, PEOPLE))
-    with processes(layout) as running:
-        _announce(layout)
-        if browser:
-            webbrowser.open(login_url(layout))
-        _wait(running)
+    with _alone(layout), _stoppable() as stopped:
+        _refuse_taken_ports(layout)
+        if fresh:
+            for entry in state.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                elif entry.name != LOCK:
+                    entry.unlink()
+        settings = write(layout)
+        asyncio.run(seed(settings, PEOPLE))
+        with processes(layout) as running:
+            _announce(layout)
+            if browser and not stopped():
+                webbrowser.open(login_url(layout))
+            _wait(running, stopped)
     typer.echo("stopped")
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Hold the state directory: a second demo on it would write into the first one's files. Raises DemoFailed."""
+    layout.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (layout.state / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoFailed(f"a demo already runs on {layout.state}; stop it, or choose another --state") from None
+        yield
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C, a closed terminal and a polite kill into a question that may be asked at any time."""
+    asked = False
+
+    def ask(_: int, __: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def seed(settings: Settings, people: tuple[Person, ...]) -> None:
@@ -97,9 +136,7 @@ def processes(layout: Layout) -> Iterator[list[subprocess.Popen[bytes]]]:
     }
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for url in commands:
-            if _answers(url):
-                raise DemoFailed(f"something already answers on {url}; choose another --port")
+        _refuse_taken_ports(layout)
         with layout.log.open("ab") as log:
             for command in commands.values():
                 # A group of their own, so that Ctrl-C reaches this process only and the order of stopping is ours.
@@ -114,13 +151,21 @@ def processes(layout: Layout) -> Iterator[list[subprocess.Popen[bytes]]]:
     finally:
         for process in reversed(running):
             process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in running:
             try:
-                process.wait(max(0.1, deadline - time.monotonic()))
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _refuse_taken_ports(layout: Layout) -> None:
+    for url in (layout.sidecar_url, layout.idp_url, layout.app_url):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+            except OSError:
+                raise DemoFailed(f"something already answers on {url}; choose another --port") from None
 
 
 def _until_ready(urls: list[str], running: list[subprocess.Popen[bytes]]) -> None:
@@ -161,16 +206,8 @@ def _announce(layout: Layout) -> None:
     sys.stdout.flush()
 
 
-def _wait(running: list[subprocess.Popen[bytes]]) -> None:
-    stop = False
-
-    def ask(_: int, __: FrameType | None) -> None:
-        nonlocal stop
-        stop = True
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    while not stop:
+def _wait(running: list[subprocess.Popen[bytes]], stopped: Callable[[], bool]) -> None:
+    while not stopped():
         if any(process.poll() is not None for process in running):
             raise DemoFailed("a part of the demo ended by itself; see the log")
         time.sleep(0.2)

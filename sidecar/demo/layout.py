@@ -83,7 +83,7 @@ class Layout:
 
 def write(layout: Layout, people: tuple[Person, ...] = PEOPLE, extra: str = "") -> Settings:
     """Write both settings files and the keys they name, and return the sidecar's. ``extra`` is TOML for its end."""
-    layout.state.mkdir(parents=True, exist_ok=True)
+    layout.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     assertion = _key(layout.state / "idp-assertion.pem")
     _key(layout.state / "idp-oidc.pem")
     app_secret, operator_secret = _secret(layout.state / "app.secret"), _secret(layout.state / "operator.secret")

@@ -97,8 +97,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What behaviour says about one login, before any policy looks at it."""
+    """What behaviour says about one login, before any policy looks at it. ``deciding``: the field whose word counts."""
 
+    deciding: str
     outcome: Outcome
     cause: Cause | None
     state: ProfileState

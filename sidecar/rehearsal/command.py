@@ -2,23 +2,39 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sidecar.errors import BadRequest
 from sidecar.rehearsal import browser, in_process
 from sidecar.rehearsal.figures import figures
 from sidecar.rehearsal.script import Script, recorded, synthetic
 
 BROWSER_IMPOSTORS = 4
+AGREEMENT = "equal_to_in_process"
+# What a release must reach (docs/rehearsal.md): the shares over all 51 subjects in process, the agreement in a browser.
+REQUIRED: dict[str, Callable[[Any], bool]] = {
+    "genuine_challenged": lambda share: share <= 0.10,
+    "impostor_first_challenged": lambda share: share >= 0.95,
+    "impostor_practised_challenged": lambda share: share >= 0.80,
+    AGREEMENT: lambda share: share >= 0.97,
+}
 
 
 def run_rehearsal(
-    *, data: Path | None, subjects: int, seed: int, in_process_only: bool, json_path: Path | None
-) -> None:
-    """Run a rehearsal and print its figures. Raises DatasetInvalid, BadRequest, DemoFailed, BrowserMissing."""
+    *, data: Path | None, subjects: int, seed: int, in_process_only: bool, json_path: Path | None, require: bool
+) -> bool:
+    """Run a rehearsal and print its figures; False when ``require`` and they are not reached.
+
+    Raises DatasetInvalid, BadRequest, DemoFailed, BrowserMissing.
+    """
+    if json_path and not json_path.absolute().parent.is_dir():
+        raise BadRequest(f"{json_path.parent} is no directory")
     console = Console(stderr=True)
     impostors = None if in_process_only else BROWSER_IMPOSTORS
     script = (
@@ -40,6 +56,12 @@ def run_rehearsal(
     _print(result, script)
     if json_path:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
+    missed = [
+        f"{name} is {result[name]:.3f}" for name, good in REQUIRED.items() if name in result and not good(result[name])
+    ]
+    if require and missed:
+        console.print("not reached: " + ", ".join(missed))
+    return not (require and missed)
 
 
 def _progress(console: Console) -> Progress:

@@ -28,7 +28,7 @@ class Enactor:
     clock: Callable[[], float]
 
     async def deliver_due(self, limit: int = 20) -> int:
-        """Try everything that is due once, all together: one slow provider must not delay the others. Return how many
+        """Try everything that is due once, all together, so that a slow provider delays a round and no more. Return how many
         were delivered."""
         delivered = await asyncio.gather(*(self._deliver(item) for item in self.outbox.due(self.clock(), limit)))
         return sum(delivered)

@@ -52,16 +52,20 @@ def test_reason_appears_by_itself(demo: Demo, visitor: Visitor, open_visitor: Ca
 
 def test_admin_ends_a_session(demo: Demo, visitor: Visitor, open_visitor: Callable[..., Visitor]) -> None:
     """REV1: through the outbox the provider ends it and the application page is logged out."""
-    visitor.open()
-    visitor.type_login(AMELIA, OWN)
-    assert visitor.arrived("app")
-    decision = demo.sidecar.decisions.recent(None, 1)[0]
-    _until(lambda: (demo.sidecar.decisions.get("demo", decision.id) or decision).completion is not None)
     operator = open_visitor()
     _sign_in(demo, operator, OPERATOR)
+    visitor.open()
+    visitor.type_login(AMELIA, STRANGER)
+    assert visitor.arrived("otp")
+    decision = demo.sidecar.decisions.recent(None, 1)[0]
     row = operator.page.locator(f"#d-{decision.id}")
-    row.locator("summary").click()
-    row.locator("button", has_text="End session").first.click()
+    row.locator("summary").click()  # as the README has it: looked at while the login is still open
+    visitor.pass_second_factor(AMELIA)
+    row.get_by_text("second factor passed").wait_for(timeout=10_000)
+    operator.page.keyboard.press("Tab")
+    assert operator.page.evaluate("document.activeElement.textContent").startswith("End session")
+    operator.page.keyboard.press("Enter")
+    operator.page.locator(f"#d-{decision.id}").get_by_text("session ended").wait_for(timeout=10_000)
     visitor.page.get_by_text("You have been signed out by security").wait_for(timeout=15_000)
     visitor.page.reload()
     assert "Sign in" in visitor.page.inner_text("body")
@@ -74,6 +78,21 @@ def test_viewer_may_not_end_sessions(demo: Demo, open_visitor: Callable[..., Vis
         "async () => (await fetch('/operator/decisions/demo/whatever/end', {method: 'POST', body: new URLSearchParams()})).status"
     )
     assert status == 403
+
+
+def test_somebody_without_a_role_is_told_so_and_can_change(demo: Demo, visitor: Visitor) -> None:
+    visitor.open()
+    visitor.type_login(AMELIA, OWN)
+    visitor.arrived("app")
+    visitor.page.goto(f"{demo.layout.sidecar_url}/")
+    visitor.page.click("a.button")
+    visitor.page.get_by_role("alert").wait_for()
+    assert "neither the role" in visitor.page.inner_text("main")
+    visitor.page.click("text=Sign in as somebody else")
+    visitor.page.fill("#username", VIEWER.username)
+    visitor.page.fill("#password", VIEWER.password)
+    visitor.page.click("#login button[type=submit]")
+    visitor.page.wait_for_url(f"{demo.layout.sidecar_url}/operator")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -226,9 +226,16 @@ class TestDamaged:
 
     async def test_a_file_that_is_no_database_is_not_opened(self, tmp_path: Path) -> None:
         settings, _ = make_settings(tmp_path)
-        settings.data_dir.mkdir()
-        (settings.data_dir / "gaitkeeper.db").write_bytes(b"x" * 5000)
-        with pytest.raises(StorageFailed):
+        build(settings).close()
+        for name in ("gaitkeeper.db", "keys/user-keys.db"):
+            path = settings.data_dir / name
+            good = path.read_bytes()
+            path.write_bytes(b"x" * 5000)
+            with pytest.raises(StorageFailed):
+                build(settings)
+            path.write_bytes(good)
+        (settings.data_dir / "keys" / "user-keys.db").unlink()
+        with pytest.raises(ConfigInvalid, match="no key store"):  # never fresh keys beside old data
             build(settings)
 
     async def test_a_broken_policy_or_detector_name_stops_the_start(self, tmp_path: Path) -> None:

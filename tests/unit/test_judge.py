@@ -112,14 +112,40 @@ def test_a_coarse_clock_is_no_score() -> None:
     assert said(batches(json.dumps(field)), known(READY)).cause is Cause.COARSE_CLOCK
 
 
-def test_releases_left_out_leave_too_little() -> None:
-    """Sending no hold at all must not leave a comparison on the few numbers that remain."""
-    rows = [(down, math.nan) for down, _ in rows_of(OWNER, 1, 6)]
+@pytest.mark.parametrize("left_out", [range(10), range(0, 10, 2), range(3)], ids=["all", "every second", "three"])
+def test_releases_left_out_are_no_evidence(left_out: range) -> None:
+    """A browser that withholds hold times must not be scored on the easier rest."""
+    rows = [(down, math.nan if at in left_out else hold) for at, (down, hold) in enumerate(rows_of(OWNER, 1))]
     field = json.loads(hidden_field(rows))
-    field["b"][0]["k"]["c"] = [0] * 5 + [0, 4]
-    judgement = said(batches(json.dumps(field)), known(profile("password", length=6)))
-    assert judgement.outcome is Outcome.UNAVAILABLE
-    assert judgement.cause in (Cause.TOO_SHORT, Cause.LENGTH_DIFFERS)
+    field["b"][0]["k"]["c"] = [0] * 10 + [4]
+    judgement = said(batches(json.dumps(field)), known(READY))
+    assert (judgement.outcome, judgement.cause, judgement.llr) == (Outcome.UNAVAILABLE, Cause.INCOMPLETE, None)
+
+
+def test_keys_still_down_when_the_form_goes_are_spared() -> None:
+    rows = [(down, math.nan if at in (8, 9) else hold) for at, (down, hold) in enumerate(rows_of(OWNER, 1))]
+    field = json.loads(hidden_field(rows))
+    field["b"][0]["k"]["c"] = [0] * 10 + [4]
+    assert said(batches(json.dumps(field)), known(READY)).llr is not None
+
+
+def test_a_user_name_typed_well_does_not_outvote_the_password() -> None:
+    """Somebody who learned the owner's user name by watching still types the password as a stranger."""
+    both = said(typed(STRANGER, name=name_rows(OWNER, 1)), known(READY, name_profile()))
+    alone = said(typed(STRANGER), known(READY))
+    assert len(both.scores) == 2
+    assert both.llr < alone.llr
+    assert both.outcome is Outcome.MISMATCH
+
+
+def test_enr2_where_the_password_is_withheld_the_user_names_profile_speaks() -> None:
+    """An old confirmed password profile must not vouch for an unconfirmed user name profile."""
+    unconfirmed = Profile(name_profile().key, name_profile().template, 15, False, 1e9)
+    about = known(READY, unconfirmed)
+    judgement = said(typed(OWNER, name=name_rows(OWNER, 1)), about, mode="off")
+    named = facts(judgement, about, action="login", client="c", usual=[], prior=0.02)
+    assert judgement.deciding == "username"
+    assert named["profile.confirmed"] is False
 
 
 def name_rows(person: int, login: int) -> list[Row]:

@@ -6,7 +6,7 @@ from sidecar.errors import BatchOutOfOrder, CaptureUsed, StorageFailed
 from sidecar.storage.sqlite.database import Connection, Database
 
 MAX_PER_CAPTURE = 64
-MAX_WAITING_ROWS = 50_000
+MAX_WAITING_ROWS = 8_000  # 130 MB at most; when full, the page's hidden field carries the batches
 PROBE_SECONDS = 3600
 DIGEST_SECONDS = 400 * 86_400
 

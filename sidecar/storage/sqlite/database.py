@@ -37,7 +37,10 @@ class Database:
             raise StorageFailed(
                 f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; install pysqlite3 0.6.1 or newer"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StorageFailed(f"{path.parent}: {error.strerror}") from None
         migrate(path, migrations, journal)
         self._path = path
         self._jobs: queue.Queue[Job | None] = queue.Queue(MAX_WAITING)

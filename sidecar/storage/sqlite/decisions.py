@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 import pysqlite3.dbapi2 as sqlite3
+import structlog
 
-from sidecar.errors import CaptureUsed, IdempotencyConflict, TokenReplayed
+from sidecar.errors import CaptureUsed, IdempotencyConflict, SealBroken, TokenReplayed
 from sidecar.ports import Assertion, DecisionRecord, Keys, OutboxItem, StoredDecision
 from sidecar.storage.arrays import pack_probe
 from sidecar.storage.sqlite.database import Connection, Database
+
+log = structlog.get_logger()
 
 _COLUMNS = "id, tenant, issuer, subject, at, body, completion"
 
@@ -106,7 +109,13 @@ class SqliteDecisions:
             " WHERE number > coalesce((SELECT number FROM decisions WHERE id = ?), 0) ORDER BY number DESC LIMIT ?",
             (after, limit),
         )
-        return [found for row in rows if (found := self._stored(row)) is not None]
+        found = []
+        for row in rows:
+            try:
+                found.append(self._stored(row))
+            except SealBroken:  # one changed row must not hide the others from the operators
+                log.error("decision_unreadable", id=row[0], code=SealBroken.code)
+        return [decision for decision in found if decision is not None]
 
     def of_subject(self, tenant: str, subject: str) -> list[StoredDecision]:
         """Return every decision about one person, oldest first; for export, not for the login path."""

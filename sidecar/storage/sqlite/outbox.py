@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sidecar.ports import OutboxItem
+from sidecar.ports import Fate, OutboxItem
 from sidecar.storage.sqlite.database import Connection, Database
 from sidecar.storage.sqlite.decisions import queue_items
 
@@ -30,6 +30,19 @@ class SqliteOutbox:
     async def add(self, items: Sequence[OutboxItem]) -> None:
         """Queue effects."""
         await self._db.write(lambda connection: queue_items(connection, items))
+
+    def fates(self, decisions: Sequence[str]) -> dict[str, Fate]:
+        """Return what became of the newest session end of each of these decisions that has one."""
+        marks = ", ".join("?" * len(decisions))
+        rows = self._db.read(
+            "SELECT json_extract(body, '$.decision') AS decision, delivered, due FROM outbox"
+            f" WHERE kind = 'revoke' AND decision IN ({marks}) ORDER BY number",
+            tuple(decisions),
+        )
+        fates: dict[str, Fate] = {}
+        for decision, delivered, due in rows:
+            fates[decision] = "delivered" if delivered else "failed" if due is None else "waiting"
+        return fates
 
     async def settle(self, item_id: str, *, delivered: bool, error: str | None, again_at: float | None) -> None:
         """Note a delivery, or a failure with the time of the next try (None: given up)."""

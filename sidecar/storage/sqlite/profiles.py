@@ -120,6 +120,12 @@ class SqliteProfiles:
                 else:
                     connection.execute(f"{sql} AND field = ?", (tenant, subject, field))
             if field is None:
+                for table in ("idempotency", "uses"):
+                    connection.execute(
+                        f"DELETE FROM {table} WHERE decision IN"
+                        " (SELECT id FROM decisions WHERE tenant = ? AND subject = ?)",
+                        (tenant, subject),
+                    )
                 for table in ("provenance", "directory", "decisions"):
                     connection.execute(
                         f"DELETE FROM {table} WHERE tenant = ? AND subject = ?",
