@@ -17,6 +17,8 @@ from idp_adapters.demo.db import Database, Row
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 MIN_PASSWORD = 8
 MAX_PASSWORD = 256
+MAX_GUESSES = 10
+GUESS_SECONDS = 900
 TOTP_SECONDS = 30
 
 # OWASP's minimum for Argon2id: a demo shares two cores with the sidecar that is being watched.
@@ -99,9 +101,10 @@ class Users:
         backwards.
 
         The step is taken by the same statement that checks it, so a code seen over somebody's shoulder is
-        worthless the moment it has been used.
+        worthless the moment it has been used. Wrong ones are counted by user, not by login: a new login must not
+        give a guesser new tries. After ten, no code is taken for a quarter of an hour.
         """
-        if user.totp_secret is None:
+        if user.totp_secret is None or self._guessed_out(user, now):
             return False
         totp = pyotp.TOTP(user.totp_secret)
         current = int(now) // TOTP_SECONDS
@@ -109,8 +112,20 @@ class Users:
         for step in (current - 1, current, current + 1):
             if hmac.compare_digest(totp.generate_otp(step).encode(), offered.encode()):
                 statement = "UPDATE user SET totp_step = ? WHERE sub = ? AND totp_step < ?"
-                return self._db.run(statement, step, user.sub, step) == 1
+                if self._db.run(statement, step, user.sub, step) == 1:
+                    self._db.run("DELETE FROM wrong_code WHERE sub = ?", user.sub)
+                    return True
+                break
+        self._db.run(
+            "INSERT INTO wrong_code VALUES (?, 1, ?) ON CONFLICT (sub) DO UPDATE SET count = count + 1",
+            user.sub, now,
+        )  # fmt: skip
         return False
+
+    def _guessed_out(self, user: User, now: float) -> bool:
+        self._db.run("DELETE FROM wrong_code WHERE sub = ? AND since < ?", user.sub, now - GUESS_SECONDS)
+        row = self._db.one("SELECT count FROM wrong_code WHERE sub = ?", user.sub)
+        return row is not None and row["count"] >= MAX_GUESSES
 
 
 def normalise(username: str) -> str:

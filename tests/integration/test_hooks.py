@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.world import TABLES, World, carried, rows_of, state
 
+from sidecar.rehearsal.payload import hidden_field
 from sidecar.tokens import new_signing_key, sign_request
 
 pytestmark = pytest.mark.anyio
@@ -435,6 +436,19 @@ class TestLearning:
         await world.idp.login("ann", typed(STRANGER), second_factor=False)
         row = (await world.idp.profiles("ann"))["password"]
         assert (row["samples"], row["confirmed"]) == (11, True)
+
+    async def test_enr2_a_match_that_is_not_clear_teaches_nothing(self, world: World) -> None:
+        """Learning without a second factor asks for more than accepting does (ENOUGH_LLR)."""
+        await world.enroll("ann", OWNER)
+        told: dict[bool, bool] = {}
+        for step in range(30):  # the owner, ever slower
+            rows = [(down * (1 + step / 40), hold) for down, hold in rows_of(OWNER, 1)]
+            before = world.counts()["samples"]
+            answer = await world.idp.login("ann", hidden_field(rows), second_factor=False)
+            (score,) = world.last_body()["scores"]
+            if answer["action"] == "allow" and (score["llr"] <= -1.0) not in told:
+                told[score["llr"] <= -1.0] = world.counts()["samples"] > before
+        assert told == {True: True, False: False}
 
     async def test_enr2_a_completion_is_learned_once(self, world: World) -> None:
         answer = await world.idp.login("ann", typed(), second_factor=True)

@@ -376,6 +376,21 @@ def test_totp_steps_are_used_once_and_increase(play: Callable[..., None]) -> Non
     play(scenario)
 
 
+def test_guessing_codes_ends_whatever_login_it_happens_in(play: Callable[..., None]) -> None:
+    """New logins give a guesser no new tries; after a quarter of an hour the owner's code is taken again."""
+
+    async def scenario(world: World, browser: Browser) -> None:
+        table, now = world.app.state.services.users, time.time() + 3600
+        ada, totp = table.named("ada"), pyotp.TOTP(TOTP)
+        wrong = "000000" if totp.at(int(now)) != "000000" else "000001"
+        assert not any(table.use_code(ada, wrong, now) for _ in range(10))
+        assert not table.use_code(ada, totp.at(int(now)), now)
+        later = now + 1000
+        assert table.use_code(ada, totp.at(int(later)), later)
+
+    play(scenario)
+
+
 def test_five_wrong_codes_fail_and_cancel_abandons(play: Callable[..., None]) -> None:
     async def scenario(world: World, browser: Browser) -> None:
         world.says("step_up")

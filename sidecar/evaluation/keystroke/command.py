@@ -1,0 +1,131 @@
+"""The ``evaluate keystroke`` command: read, measure with a progress bar, print the table, write JSON and HTML."""
+
+import json
+import os
+import sys
+import time
+from itertools import groupby
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from sidecar.errors import BadRequest
+from sidecar.evaluation.keystroke.baselines import BASELINES
+from sidecar.evaluation.keystroke.discovery import find_sets
+from sidecar.evaluation.keystroke.plans import NOT_BUILT, SETTINGS
+from sidecar.evaluation.keystroke.report import Facts, page
+from sidecar.evaluation.keystroke.run import MODELS, YARDSTICK, Part, empty_row, measure, planned
+
+WIDTH = 120  # of the table where no terminal says how wide it is
+BASELINE_CHOICES = ("standard", "none")
+BASELINE_NAMES = frozenset(each.name for each in BASELINES)
+
+
+def run_evaluation(
+    *,
+    data: Path,
+    setting: str,
+    detector: str,
+    baselines: str,
+    seed: int,
+    jobs: int | None,
+    json_path: Path | None,
+    html_path: Path | None,
+) -> None:
+    """Measure and print. Raises DatasetInvalid, BadRequest."""
+    if baselines not in BASELINE_CHOICES:
+        raise BadRequest(f"baselines are {' or '.join(BASELINE_CHOICES)} (literature is not built yet)")
+    settings, models = _settings(setting), _models(detector, with_baselines=baselines == "standard")
+    for path in (json_path, html_path):
+        if path and not path.resolve().parent.is_dir():
+            raise BadRequest(f"{path}: no such folder")
+    console = Console(stderr=True)
+    began = time.monotonic()
+    sets, passed = find_sets(data)
+    for sentence in passed:
+        console.print(f"passed over: {sentence}")
+    parts: list[Part] = []
+    if settings:
+        with _progress(console) as progress:
+            bar = progress.add_task("people scored", total=None)
+            parts = measure(
+                planned(sets, settings, models, seed),
+                jobs or os.cpu_count() or 1,
+                lambda step: progress.advance(bar, step),
+                lambda total: progress.update(bar, total=total),
+            )
+    else:
+        parts = [Part(empty_row(each.name, setting, name, "not built yet")) for each in sets for name in models]
+    took = time.monotonic() - began
+    _print(parts, Console(width=None if sys.stdout.isatty() else WIDTH))
+    if setting == "all":
+        console.print(f"{', '.join(NOT_BUILT)}: not built yet")
+    console.print(f"{took:.0f} s")
+    if json_path:
+        json_path.write_text(json.dumps([part.row for part in parts], indent=1) + "\n", encoding="utf-8")
+    if html_path:
+        html_path.write_text(page(parts, Facts.of(sets, seed, took, passed)), encoding="utf-8")
+
+
+def _settings(name: str) -> list[str]:
+    if name == "all":
+        return list(SETTINGS)
+    if name in NOT_BUILT:
+        return []
+    if name not in SETTINGS:
+        raise BadRequest(f"no setting {name!r}; there are {', '.join(SETTINGS)} and all")
+    return [name]
+
+
+def _models(name: str, *, with_baselines: bool) -> list[str]:
+    """The chosen detectors; scaled Manhattan always, as everything is paired with it."""
+    if name == "all":
+        return list(MODELS)
+    if name not in MODELS:
+        raise BadRequest(f"no detector {name!r}; there are {', '.join(MODELS)} and all")
+    kept = {name, YARDSTICK}
+    if with_baselines:
+        kept |= {each for each in MODELS if each in BASELINE_NAMES}
+    return [each for each in MODELS if each in kept]
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def _print(parts: list[Part], out: Console) -> None:
+    """A section for each set and setting, and a line for each that has no figures."""
+    table = Table(title="Error rates (lower is better)", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("detector", no_wrap=True)
+    for name in ("EER", "95%", "gEER", "FAR@1%", "FAR@5%", "Cllr", "ECE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    absent = []
+    for (data, setting), group in groupby(parts, key=lambda part: (part.row["set"], part.row["setting"])):
+        rows = [part.row for part in group]
+        if rows[0]["status"] != "measured":
+            absent.append(f"{data} {setting}: {rows[0]['status']}")
+            continue
+        title, many = Text(f"{data} {setting}", style="bold"), Text(f"{rows[0]['subjects']} people")
+        table.add_row(title, "", many)
+        for row in rows:
+            names = ("geer", "far_at_frr1", "far_at_frr5", "cllr", "ece")
+            figures = [_short(row["eer"]), _interval(row["ci95"]), *(_short(row[name]) for name in names)]
+            table.add_row(f"  {row['detector']}", *figures)
+    if table.row_count:
+        out.print(table)
+    for line in absent:
+        out.print(line, highlight=False, markup=False)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4f}".removeprefix("0") if isinstance(value, float) else "-"
+
+
+def _interval(intervals: object) -> str:
+    low, high = intervals["eer"] if isinstance(intervals, dict) else (0.0, 0.0)
+    return f"{low:.3f}-{high:.3f}".replace("0.", ".")

@@ -1,0 +1,144 @@
+"""Scoring one person's trials of a setting with one model. Pure but for the clock that measures costs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from sidecar.domain.biometrics import Floats
+from sidecar.evaluation.keystroke.models import Fitted, Model
+from sidecar.evaluation.keystroke.plans import BLOCKS, QUANTILE_END, START, Confirmed, Stage
+from sidecar.evaluation.keystroke.sets import Indices, KeystrokeSet
+from sidecar.scoring.contract import MAX_SAMPLES
+
+MAIN = ""  # the block that is the setting's own figure
+TIMED = 5  # single logins timed per template
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One person's scores of one block, shapes (g,) and (i,); higher = more impostor-like."""
+
+    genuine: Floats
+    impostor: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One person's blocks by name, and what it cost: one enrolment, one score (ms) and one template (bytes)."""
+
+    blocks: dict[str, Scores]
+    enroll_ms: float
+    score_ms: float
+    stored_bytes: int
+
+
+def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int, seed: int) -> Played:
+    """Frozen templates, one a stage; the scores of all stages are one person's scores."""
+    values = data.view(user)
+    own = values[user]
+    genuine, impostor, costs = [], [], []
+    for stage in stages:
+        fitted, enroll_ms = _fit(model, own[stage.template], data, seed + user)
+        genuine.append(fitted.scores(own[stage.genuine]))
+        impostor.append(fitted.scores(_rows(values, stage.impostor)))
+        costs.append((enroll_ms, _single_ms(fitted, own[stage.genuine]), fitted.stored_bytes()))
+    enroll, single, size = costs[-1]
+    return Played({MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}, enroll, single, int(size))
+
+
+def quiet_scores(data: KeystrokeSet, model: Model, user: int, seed: int) -> Floats:
+    """Genuine scores of repetitions 11-200 where every login is added and nobody attacks, in order."""
+    own = data.view(user)[user][:QUANTILE_END]
+    parts = []
+    for first, last in _turns(data, user, model.cadence, len(own)):
+        fitted, _ = _fit(model, own[max(0, first - MAX_SAMPLES) : first], data, seed + user)
+        parts.append(fitted.scores(own[first:last]))
+    return np.concatenate(parts)
+
+
+def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int, seed: int, *, limit: float) -> Played:
+    """cold-10-confirmed: each login is scored, then added; an attack is added where it scores at most ``limit``."""
+    values = data.view(user)
+    own = values[user]
+    stored: list[Floats] = list(own[:START])
+    genuine: dict[int, float] = {}
+    impostor: dict[int, Floats] = {}
+    earlier: dict[str, dict[int, Floats]] = {"genuine": {}, "impostor": {}}
+    costs: tuple[float, float, int] = (0.0, 0.0, 0)
+    sessions = data.people[user].sessions
+    for first, last in _turns(data, user, model.cadence, len(own)):
+        fitted, enroll_ms = _fit(model, np.stack(stored[-MAX_SAMPLES:]), data, seed + user)
+        if sessions[first] != sessions[first - 1]:
+            day = first + np.flatnonzero(sessions[first:] == sessions[first])
+            earlier["genuine"] |= dict(zip(day.tolist(), fitted.scores(own[day])[:, None], strict=True))
+            earlier["impostor"] |= _drawn(fitted, values, plan, day)
+        costs = (enroll_ms, _single_ms(fitted, own[first:last]), fitted.stored_bytes())
+        turn = np.arange(first, last)
+        genuine |= dict(zip(turn.tolist(), fitted.scores(own[turn]).tolist(), strict=True))
+        impostor |= _drawn(fitted, values, plan, turn)
+        for row in turn.tolist():
+            stored.append(own[row])
+            if row in plan.attacks:
+                person, tried = plan.attacks[row]
+                attempt = values[person][tried]
+                if fitted.scores(attempt[None, :])[0] <= limit:
+                    stored.append(attempt)
+    own_scores = {row: np.array([score]) for row, score in genuine.items()}
+    blocks = {**_blocks(own_scores, impostor, ""), **_blocks(earlier["genuine"], earlier["impostor"], " earlier days")}
+    return Played(blocks, *costs)
+
+
+def _blocks(genuine: dict[int, Floats], impostor: dict[int, Floats], suffix: str) -> dict[str, Scores]:
+    """Scores by block; a block counts where every one of its repetitions was scored."""
+    found = {}
+    for number, (first, last) in enumerate(BLOCKS):
+        rows = range(first - 1, last)
+        drawn = [impostor[row] for row in rows if row in impostor]
+        if drawn and all(row in genuine for row in rows):
+            name = MAIN if number == 0 and not suffix else f"{first}-{last}{suffix}"
+            found[name] = Scores(np.concatenate([genuine[row] for row in rows]), np.concatenate(drawn))
+    return found
+
+
+def _turns(data: KeystrokeSet, user: int, cadence: int, end: int) -> Iterator[tuple[int, int]]:
+    """Stretches of rows that meet the same template; a new day always begins one."""
+    sessions = data.people[user].sessions
+    first = START
+    while first < end:
+        last = first + 1
+        while last < min(first + cadence, end) and sessions[last] == sessions[first]:
+            last += 1
+        yield first, last
+        first = last
+
+
+def _drawn(fitted: Fitted, values: list[Floats], plan: Confirmed, rows: Indices) -> dict[int, Floats]:
+    """Scores of the impostor draws of these rows, by row."""
+    chosen = [row for row in rows.tolist() if row in plan.draws]
+    if not chosen:
+        return {}
+    scores = fitted.scores(np.concatenate([_rows(values, plan.draws[row]) for row in chosen]))
+    ends = np.cumsum([len(plan.draws[row]) for row in chosen])
+    return dict(zip(chosen, np.split(scores, ends[:-1]), strict=True))
+
+
+def _rows(values: list[Floats], pairs: Indices) -> Floats:
+    return np.stack([values[person][row] for person, row in pairs.tolist()])
+
+
+def _fit(model: Model, rows: Floats, data: KeystrokeSet, seed: int) -> tuple[Fitted, float]:
+    began = perf_counter()
+    fitted = model.fit(rows, data.kinds, seed)
+    return fitted, (perf_counter() - began) * 1000.0
+
+
+def _single_ms(fitted: Fitted, probes: Floats) -> float:
+    """Median time to score one login."""
+    times = []
+    for probe in probes[:TIMED]:
+        began = perf_counter()
+        fitted.scores(probe[None, :])
+        times.append((perf_counter() - began) * 1000.0)
+    return float(np.median(times))

@@ -1,0 +1,212 @@
+"""``gaitkeeper evaluate keystroke``: figures, baselines, the command from file to report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sidecar.cli import app
+from sidecar.errors import BadRequest
+from sidecar.evaluation import metrics
+from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke.baselines import BASELINES
+from sidecar.evaluation.keystroke.charts import det_points, reliability_points
+from sidecar.evaluation.keystroke.figures import Measured, figures, weights
+from sidecar.evaluation.keystroke.models import Model
+from sidecar.evaluation.keystroke.play import Scores
+from sidecar.evaluation.synthetic import typist
+
+COLUMNS = {"setting", "detector", "eer", "geer", "far_at_frr1", "far_at_frr5", "cllr", "ece", "subjects", "split"}
+
+
+def event_set(folder: Path, people: int = 4, repetitions: int = 12) -> Path:
+    """Seeded typists of a seven-key text, as key events."""
+    lines = ["subject,session,rep,key_index,press_s,release_s"]
+    for person in range(people):
+        rng = np.random.default_rng(person)
+        for rep in range(repetitions):
+            for key, (down, hold) in enumerate(typist(person).login(rng, 7, enter=False)):
+                lines.append(f"p{person},1,{rep},{key},{down / 1000:.4f},{(down + hold) / 1000:.4f}")
+    file = folder / "letters.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, ["evaluate", "keystroke", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def users(*pairs: tuple[list[float], list[float]]) -> list[Scores]:
+    return [Scores(np.array(genuine), np.array(impostor)) for genuine, impostor in pairs]
+
+
+def test_figures_by_hand() -> None:
+    measured = Measured(users(([0, 0, 0, 2], [1, 3]), ([10, 10, 10, 10], [11, 12])), llr=False)
+    row, _ = figures(measured, weights(2, 1), None)
+    assert row["eer"] == pytest.approx(0.125)  # .25 and 0
+    assert row["far_at_frr1"] == pytest.approx(0.25)  # half of the first's two, none of the second's
+    assert row["geer"] == pytest.approx(metrics.equal_error_rate(measured.genuine, measured.impostor))
+    assert row["gfar_at_frr5"] == pytest.approx(0.5)
+    assert row["users_above_10_frr"] == 0.5  # rejected from 10: all of the second's, none of the first's
+    assert (row["subjects"], row["genuine"], row["impostor"]) == (2, 8, 4)
+    assert row["cllr"] is None
+
+
+def test_intervals_of_people_who_are_all_alike_have_no_width() -> None:
+    rng = np.random.default_rng(1)
+    one = Scores(rng.normal(-1, 1, 300), rng.normal(1, 1, 300))
+    measured = Measured([one] * 6, llr=True)
+    drawn = weights(6, 1)
+    row, resampled = figures(measured, drawn, None)
+    again, _ = figures(measured, drawn, resampled)
+    intervals, paired = row["ci95"], again["against_scaled_manhattan"]
+    assert isinstance(intervals, dict)
+    assert isinstance(paired, dict)
+    for name in ("eer", "geer", "far_at_frr1", "far_at_frr5", "cllr"):
+        assert intervals[name] == pytest.approx([row[name], row[name]], abs=2e-3), name
+    assert set(map(tuple, paired.values())) == {(0.0, 0.0)}
+
+
+def test_a_resample_weighs_users() -> None:
+    measured = Measured(users(([0.0], [1.0]), ([1.0], [0.0])), llr=False)
+    drawn = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    _, resampled = figures(measured, drawn, None)
+    assert resampled["eer"].tolist() == [0.0, 1.0, 0.5]
+    assert resampled["geer"] == pytest.approx([0.0, 1.0, 0.5])
+
+
+def test_charts_say_what_the_metrics_say() -> None:
+    rng = np.random.default_rng(2)
+    measured = Measured([Scores(rng.normal(-2, 2, 4000), rng.normal(2, 2, 3000))], llr=True)
+    miss, alarm = det_points(measured)
+    crossing = miss[np.argmin(np.abs(miss - alarm))]
+    assert crossing == pytest.approx(metrics.equal_error_rate(measured.genuine, measured.impostor), abs=0.01)
+    points = reliability_points(measured)
+    assert len(points) == 15
+    assert max(abs(said - found) for said, found in points) < 0.06  # these are true log-likelihood ratios
+
+
+@pytest.mark.parametrize("model", BASELINES, ids=lambda model: model.name)
+def test_baselines_find_the_stranger(model: Model) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.normal(100, 10, (40, 6))
+    rows[:, 5] = 70.0  # constant
+    rows[::7, 2] = np.nan
+    fitted = model.fit(rows, np.zeros(6, dtype=np.uint8), 1)
+    own = fitted.scores(np.column_stack([rng.normal(100, 10, (50, 5)), np.full(50, 70.0)]))
+    stranger = fitted.scores(np.column_stack([rng.normal(150, 10, (50, 5)), np.full(50, 70.0)]))
+    assert np.median(own) < np.median(stranger)
+    assert metrics.equal_error_rate(own, stranger) < 0.1
+    assert fitted.stored_bytes() > 0
+    again = model.fit(rows, np.zeros(6, dtype=np.uint8), 1)
+    assert again.scores(rows[1:2]).tolist() == fitted.scores(rows[1:2]).tolist()
+
+
+def test_the_command_measures_any_text_in_the_event_layout(tmp_path: Path) -> None:
+    file, rows_file, page_file = event_set(tmp_path), tmp_path / "k.json", tmp_path / "k.html"
+    printed = run("--data", file, "--setting", "all", "-j", "1", "--json", rows_file, "--html", page_file)
+    assert "letters km09: not applicable" in printed
+    assert "cohort, cohort-practised, cohort-day-lagged: not built yet" in printed
+    rows = json.loads(rows_file.read_text())
+    assert all(set(row) >= COLUMNS for row in rows)
+    measured = [row for row in rows if row["status"] == "measured"]
+    assert {row["setting"] for row in measured} == {"first-5", "first-10"}
+    assert len({row["detector"] for row in measured}) >= 6
+    shipped = next(row for row in measured if row["detector"] == "nearest-recent-1")
+    assert shipped["subjects"] == 4
+    assert 0 <= shipped["eer"] <= 0.5
+    assert shipped["cllr"] > 0
+    assert len(shipped["against_scaled_manhattan"]["geer"]) == 2
+    html = page_file.read_text()
+    assert "http:" not in html
+    assert "https:" not in html
+    assert "<script" not in html
+    assert html.count("<svg") == 1 + 2 * 3  # error by samples; DET, reliability and people of two settings
+
+
+def test_processes_do_not_change_a_figure(tmp_path: Path) -> None:
+    file = event_set(tmp_path, people=3, repetitions=8)
+    found = []
+    for jobs in ("1", "2"):
+        out = tmp_path / f"{jobs}.json"
+        run("--data", file, "--setting", "first-5", "--detector", "nearest-recent-1", "-j", jobs, "--json", out)
+        timeless = [{k: v for k, v in row.items() if not k.endswith("_ms")} for row in json.loads(out.read_text())]
+        found.append(timeless)
+    assert found[0] == found[1]
+
+
+def test_scaled_manhattan_is_always_measured(tmp_path: Path) -> None:
+    file, out = event_set(tmp_path), tmp_path / "k.json"
+    run(
+        "--data",
+        file,
+        "--setting",
+        "first-10",
+        "--detector",
+        "autoencoder",
+        "--baselines",
+        "none",
+        "-j",
+        "1",
+        "--json",
+        out,
+    )
+    assert {row["detector"] for row in json.loads(out.read_text())} == {"autoencoder", "scaled-manhattan"}
+
+
+def test_logins_that_cannot_be_compared_name_the_person(tmp_path: Path) -> None:
+    lines = ["subject,sessionIndex,rep,H.a,DD.a.b"]
+    for person in range(2):
+        lines += [f"p{person},1,{rep},.1," if rep < 6 else f"p{person},1,{rep},,.2" for rep in range(1, 9)]
+    file = tmp_path / "set.csv"
+    file.write_text("\n".join(lines))
+    with pytest.raises(DatasetInvalid, match="set, first-5, scaled-manhattan, subject p0: no feature"):
+        run("--data", file, "--setting", "first-5", "--detector", "scaled-manhattan", "--baselines", "none", "-j", "1")
+
+
+def test_settings_of_the_cohort_say_that_they_are_not_built(tmp_path: Path) -> None:
+    file, out, page = event_set(tmp_path), tmp_path / "k.json", tmp_path / "k.html"
+    printed = run("--data", file, "--setting", "cohort", "--json", out, "--html", page)
+    assert "letters cohort: not built yet" in printed
+    assert {(row["status"], row["eer"]) for row in json.loads(out.read_text())} == {("not built yet", None)}
+    assert "not built yet" in page.read_text()
+
+
+def test_a_folders_name_is_text_in_the_report(tmp_path: Path) -> None:
+    folder = tmp_path / "<b>set"
+    folder.mkdir()
+    event_set(folder, people=3, repetitions=8)
+    page = tmp_path / "k.html"
+    run(
+        "--data",
+        folder,
+        "--setting",
+        "first-5",
+        "--detector",
+        "nearest-recent-1",
+        "--baselines",
+        "none",
+        "-j",
+        "1",
+        "--html",
+        page,
+    )
+    assert "<b>set" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--setting", "km10"), "no setting 'km10'"),
+        (("--detector", "oracle"), "no detector 'oracle'"),
+        (("--baselines", "literature"), "literature is not built yet"),
+        (("--json", "/nowhere/k.json"), "no such folder"),
+    ],
+)
+def test_wrong_choices_are_named(tmp_path: Path, arguments: tuple[str, str], message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        run("--data", event_set(tmp_path, people=2, repetitions=6), *arguments)
