@@ -551,6 +551,12 @@ class TestEvents:
 
 
 class TestTenants:
+    async def test_not_even_a_provider_of_the_same_tenant_closes_anothers_decision(self, worlds: Any) -> None:
+        world = await worlds(idp={"tenant": "shared"})
+        answer = await world.idp.evaluate("ann", typed())
+        assert (await world.other.complete(answer["decision_id"], second_factor=True)).status_code == 404
+        assert (await world.idp.complete(answer["decision_id"], second_factor=True)).json() == {"closed": True}
+
     async def test_a_provider_cannot_see_or_close_anothers_decision(self, world: World) -> None:
         answer = await world.idp.evaluate("ann", typed())
         for outcome in ("succeeded", "failed", "abandoned"):

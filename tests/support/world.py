@@ -214,7 +214,7 @@ class World:
                 yield world
             finally:
                 for inside in world.opened:
-                    inside.database.close()
+                    inside.close()
 
     @property
     def inside(self) -> Sidecar:
