@@ -56,9 +56,9 @@ def run_rehearsal(
     _print(result, script)
     if json_path:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
-    missed = [
-        f"{name} is {result[name]:.3f}" for name, good in REQUIRED.items() if name in result and not good(result[name])
-    ]
+    # A handful of people in a browser says nothing about shares, only whether the two ways decide alike.
+    wanted = [name for name in REQUIRED if (name == AGREEMENT) is not in_process_only]
+    missed = [f"{name} is {result[name]:.3f}" for name in wanted if not REQUIRED[name](result[name])]
     if require and missed:
         console.print("not reached: " + ", ".join(missed))
     return not (require and missed)
