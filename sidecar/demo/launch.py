@@ -42,7 +42,7 @@ def run_demo(*, port: int, state: Path, browser: bool, fresh: bool) -> None:
     layout = Layout(state, port)
     with _alone(layout), _stoppable() as stopped:
         _refuse_taken_ports(layout)
-        if fresh:
+        if fresh and layout.sidecar_settings.exists():  # only ever a demo's own directory is emptied
             for entry in state.iterdir():
                 if entry.is_dir():
                     shutil.rmtree(entry)

@@ -50,6 +50,19 @@ def test_a_second_start_touches_nothing(tmp_path: Path) -> None:
         first.communicate(timeout=30)
 
 
+def test_fresh_empties_nothing_but_a_demo(tmp_path: Path) -> None:
+    """A mistyped --state must not cost anybody their files."""
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "one.txt").write_text("dear")
+    process = _demo(tmp_path, free_port(), "--fresh")
+    try:
+        _ready(process)
+        assert (tmp_path / "letters" / "one.txt").read_text() == "dear"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_stops_all_it_started(tmp_path: Path, how: signal.Signals) -> None:
     """Ctrl-C, a polite kill and a closed terminal, while it starts and when it is there."""

@@ -16,6 +16,7 @@ from sidecar.policy.evaluate import decide
 from sidecar.policy.expressions import compile_leaf
 from sidecar.policy.language import load, parse
 from sidecar.policy.registry import SIGNALS
+from sidecar.scoring.calibration import CHALLENGE_LLR
 from sidecar.shipped import policy_directory
 
 SHIPPED = policy_directory() / "default.yaml"
@@ -419,3 +420,8 @@ def test_a_policy_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
     with pytest.raises(PolicyInvalid, match="cannot be read"):
         load(tmp_path)
+
+
+def test_the_shipped_threshold_is_the_one_that_was_chosen() -> None:
+    """The figure in the policy file and the one whose choice is written down must not drift apart."""
+    assert load(policy_directory() / "default.yaml").mismatch_from == CHALLENGE_LLR
