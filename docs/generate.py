@@ -11,11 +11,13 @@ from pathlib import Path
 from sidecar import errors
 from sidecar.domain.biometrics import Cause, ProfileState
 from sidecar.domain.decisions import Judgement, Outcome
+from sidecar.domain.roles import MAY, MEANING, Permission, Role
 from sidecar.policy.registry import SIGNALS
+from sidecar.storage.inventory import CLASSES, INVENTORY
 from sidecar.usecases.reasons import reason
 
 DOCS = Path(__file__).parent
-BLOCK = re.compile(r"(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def signals() -> Iterator[str]:
@@ -62,7 +64,45 @@ def codes() -> Iterator[str]:
             yield f"| `{found.code}` | {found.status} | {meaning} |"
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"signals": signals, "causes": causes, "codes": codes}
+def data() -> Iterator[str]:
+    """The inventory of everything kept: tables, then columns."""
+    yield "| store | table | purpose | kept |"
+    yield "|---|---|---|---|"
+    for table in INVENTORY:
+        yield f"| {table.store} | `{table.name}` | {table.purpose} | {_settings_in_code(table.retention)} |"
+    yield ""
+    yield "| field | class | sealed |"
+    yield "|---|---|---|"
+    for table in INVENTORY:
+        for column in table.columns:
+            yield f"| `{table.name}.{column.name}` | {column.holds} | {column.sealed.replace('-', ' ')} |"
+    yield ""
+    yield "| class | what it is |"
+    yield "|---|---|"
+    for name, meaning in CLASSES.items():
+        yield f"| {name} | {meaning} |"
+
+
+def roles() -> Iterator[str]:
+    """Who may do what, one row a permission."""
+    yield "| may | " + " | ".join(f"`{role}`" for role in Role) + " |"
+    yield "|---" * (len(Role) + 1) + "|"
+    for permission in Permission:
+        marks = " | ".join("yes" if permission in MAY[role] else "" for role in Role)
+        yield f"| {MEANING[permission]} (`{permission}`) | {marks} |"
+
+
+def _settings_in_code(text: str) -> str:
+    return re.sub(r"retention\.\w+", lambda found: f"`{found[0]}`", text)
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "signals": signals,
+    "causes": causes,
+    "codes": codes,
+    "data": data,
+    "roles": roles,
+}
 
 
 def filled(text: str) -> str:

@@ -2,19 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sidecar import __version__
+from sidecar.administration import commands
 from sidecar.errors import GaitkeeperError
-
-if TYPE_CHECKING:
-    from sidecar.config import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 evaluate = typer.Typer(no_args_is_help=True, help="Measure error rates on recorded people.")
 app.add_typer(evaluate, name="evaluate")
+for name, group in commands.GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def _version(wanted: bool) -> None:
@@ -128,88 +128,6 @@ def evaluate_keystroke(
         json_path=json,
         html_path=html,
     )
-
-
-keys = typer.Typer(no_args_is_help=True, help="Master keys and users' keys.")
-subject = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
-app.add_typer(keys, name="keys")
-app.add_typer(subject, name="subject")
-
-Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]
-Tenant = Annotated[str, typer.Option(help="Tenant of the identity provider.")]
-Who = Annotated[str, typer.Argument(help="The identity provider's id of the user.")]
-
-
-@keys.command("init")
-def keys_init(config: Config) -> None:
-    """Make master key and key store."""
-    from sidecar.administration import keys as commands
-
-    commands.init(_settings(config))
-
-
-@keys.command("check")
-def keys_check(config: Config) -> None:
-    """Unwrap every key; exit code 1 when one does not."""
-    from sidecar.administration import keys as commands
-
-    if not commands.check(_settings(config)):
-        raise typer.Exit(1)
-
-
-@keys.command("rotate")
-def keys_rotate(config: Config) -> None:
-    """Make a new master key and wrap every key under it; the sidecar may go on serving."""
-    from sidecar.administration import keys as commands
-
-    commands.rotate(_settings(config))
-
-
-@keys.command("rewrap")
-def keys_rewrap(config: Config) -> None:
-    """Finish a rotation: wrap every key under the current master key."""
-    from sidecar.administration import keys as commands
-
-    commands.rewrap(_settings(config))
-
-
-@keys.command("prune")
-def keys_prune(config: Config) -> None:
-    """Remove master keys that wrap nothing any more."""
-    from sidecar.administration import keys as commands
-
-    commands.prune(_settings(config))
-
-
-@subject.command("show")
-def subject_show(who: Who, config: Config, tenant: Tenant) -> None:
-    """Print states and counts of one person."""
-    from sidecar.administration import subject as commands
-
-    typer.echo(commands.readable(commands.show(_settings(config), tenant, who)))
-
-
-@subject.command("export")
-def subject_export(who: Who, config: Config, tenant: Tenant) -> None:
-    """Print everything kept about one person as JSON (docs/privacy.md)."""
-    from sidecar.administration import subject as commands
-
-    typer.echo(commands.readable(commands.export(_settings(config), tenant, who)))
-
-
-@subject.command("forget")
-def subject_forget(who: Who, config: Config, tenant: Tenant) -> None:
-    """Destroy a person's key and every row about them; backups of the data cannot be read for them any more."""
-    from sidecar.administration import subject as commands
-
-    known = commands.forget(_settings(config), tenant, who)
-    typer.echo("forgotten" if known else "there was no key; any rows are gone")
-
-
-def _settings(config: Path) -> "Settings":
-    from sidecar.config import load_settings
-
-    return load_settings(config)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sidecar.errors import ConfigInvalid
 
+LegalBasis = Literal["consent", "other"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -21,10 +22,12 @@ class ClientSettings(_Frozen):
     """What holds for one OIDC client of an identity provider.
 
     ``password_suffices``: first samples may come from logins that no second factor confirmed; such a profile never
-    lowers friction.
+    lowers friction. ``without_second_factor``: what a step-up becomes for a user who has no second factor; where consent is
+    what is missing it is always ``allow``, so that refusing never locks anybody out.
     """
 
     password_suffices: bool = False
+    without_second_factor: Literal["allow", "deny"] = "allow"
 
 
 class IdpSettings(_Frozen):
@@ -38,6 +41,7 @@ class IdpSettings(_Frozen):
     origins: tuple[str, ...] = Field(min_length=1)
     secret_fields: Literal["positions", "summary", "off"] = "positions"  # noqa: S105 - a mode
     revocation_url: str | None = None
+    legal_basis: LegalBasis = "consent"
     clients: dict[str, ClientSettings] = {}
 
     def client(self, client_id: str) -> ClientSettings:
@@ -46,46 +50,84 @@ class IdpSettings(_Frozen):
 
 
 class LearningSettings(_Frozen):
-    """When profiles count and when they no longer do."""
+    """When profiles count and when they no longer do. ``unlike_per_day``: samples a day that passed a second factor but are
+    unlike the ready profile they go into.
+    """
 
     ready_samples: int = Field(default=10, ge=3, le=200)
     stale_days: int = Field(default=90, ge=1, le=3650)
     samples_per_day: int = Field(default=20, ge=1, le=1000)
+    unlike_per_day: int = Field(default=2, ge=0, le=1000)
     frozen: bool = False
 
 
+class RetentionSettings(_Frozen):
+    """For how many days each class of data is kept. ``samples_days`` counts from a sample's login, ``profile_days`` from the
+    last one, ``unlearned_days`` from the moment samples were taken back.
+    """
+
+    decisions_days: int = Field(default=180, ge=1, le=3650)
+    samples_days: int = Field(default=400, ge=1, le=3650)
+    profile_days: int = Field(default=400, ge=1, le=3650)
+    unlearned_days: int = Field(default=90, ge=1, le=3650)
+    digests_days: int = Field(default=400, ge=1, le=3650)
+    effects_days: int = Field(default=30, ge=1, le=3650)
+    recorded_days: int = Field(default=30, ge=1, le=365)
+    audit_days: int = Field(default=730, ge=1, le=3650)
+
+
+class AuditSettings(_Frozen):
+    """The audit chains. ``strict``: no decision is answered before its row is durable; ``buffered``: soon after.
+
+    ``witness``: the second place that gets signed checkpoints: ``file:PATH``, ``syslog:HOST:PORT`` (or ``syslog:/dev/log``)
+    or an ``https`` URL.
+    """
+
+    mode: Literal["strict", "buffered"] = "strict"
+    witness: str | None = None
+    checkpoint_seconds: float = Field(default=60.0, ge=0.05, le=86_400)
+
+
 class OperatorSettings(_Frozen):
-    """OIDC login of the operator page."""
+    """OIDC login of the operator page. ``tenants_claim`` names the tenants an operator may see; without it, all."""
 
     issuer: str
     client_id: str
     client_secret_file: Path
     roles_claim: str = "roles"
+    tenants_claim: str | None = None
 
 
 class KeySettings(_Frozen):
-    """Where keys live. ``master``: ``file:PATH``, ``env:NAME`` or ``command:WORDS``; ``store``: the file of the users' keys.
+    """Where keys live. ``master``: ``file:PATH``, ``env:NAME`` or ``command:WORDS``; ``store``: the users' keys, a file or a
+    ``postgresql://`` URL of a database of their own.
 
     Both default to the directory ``keys`` in ``data_dir``; keep their backups apart from those of the data.
     """
 
     master: str | None = None
-    store: Path | None = None
+    store: str | None = None
 
 
 class Settings(_Frozen):
-    """Everything the sidecar is told. ``base_url`` is what callers put into ``aud``."""
+    """Everything the sidecar is told. ``base_url`` is what callers put into ``aud``.
+
+    ``database``: a ``postgresql://`` URL; without it, a SQLite file in ``data_dir``.
+    """
 
     base_url: str
     host: str = "127.0.0.1"
     port: int = Field(default=8800, ge=1, le=65535)
     data_dir: Path
+    database: str | None = None
     keys: KeySettings = KeySettings()
     policy: Path | None = None
     detector: str = "nearest-recent-1"
     deadline_ms: int = Field(default=400, ge=20, le=10_000)
     idps: tuple[IdpSettings, ...] = Field(min_length=1)
     learning: LearningSettings = LearningSettings()
+    retention: RetentionSettings = RetentionSettings()
+    audit: AuditSettings = AuditSettings()
     operator: OperatorSettings | None = None
 
     @property
@@ -94,9 +136,18 @@ class Settings(_Frozen):
         return self.keys.master or f"file:{self.data_dir / 'keys' / 'master.json'}"
 
     @property
-    def key_store(self) -> Path:
-        """File of the users' keys."""
-        return self.keys.store or self.data_dir / "keys" / "user-keys.db"
+    def key_store(self) -> str:
+        """Path or URL of the users' keys."""
+        return self.keys.store or str(self.data_dir / "keys" / "user-keys.db")
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Names of the tenants."""
+        return tuple(dict.fromkeys(idp.tenant for idp in self.idps))
+
+    def legal_basis(self, tenant: str) -> LegalBasis:
+        """Return the legal basis of a tenant: consent, unless all its providers say otherwise."""
+        return "other" if all(idp.legal_basis == "other" for idp in self.idps if idp.tenant == tenant) else "consent"
 
     def idp(self, issuer: str) -> IdpSettings:
         """Return the provider of an issuer. Raises KeyError."""
@@ -144,6 +195,20 @@ def _checks(settings: Settings) -> list[tuple[bool, str]]:
             for origin in idp.origins
         ),
         *((not idp.jwks_file.is_file(), f"{idp.jwks_file} does not exist") for idp in settings.idps),
+        (is_url(settings.database or "") is not bool(settings.database), "database must be a postgresql:// URL"),
+        (
+            bool(settings.database) and settings.keys.store is None,
+            "keys.store must name a file, or a PostgreSQL database apart from the data's",
+        ),
+        (
+            settings.database is not None and settings.keys.store == settings.database,
+            "keys.store must not be the database of the data: backups of one must not hold the other",
+        ),
+        (
+            not settings.database and is_url(settings.keys.store or ""),
+            "keys.store in PostgreSQL needs the data there, too",
+        ),
+        (not _witness(settings.audit.witness), "audit.witness must be file:PATH, syslog:ADDRESS or an https URL"),
         (settings.policy is not None and not settings.policy.is_file(), f"{settings.policy} does not exist"),
         (
             settings.operator is not None and not settings.operator.client_secret_file.is_file(),
@@ -171,6 +236,7 @@ def _anchored(settings: Settings, base: Path) -> Settings:
         update={
             "data_dir": at(settings.data_dir),
             "keys": _anchored_keys(settings.keys, at),
+            "audit": settings.audit.model_copy(update={"witness": _anchored_file(settings.audit.witness, at)}),
             "policy": at(settings.policy) if settings.policy else None,
             "idps": tuple(idp.model_copy(update={"jwks_file": at(idp.jwks_file)}) for idp in settings.idps),
             "operator": operator.model_copy(update={"client_secret_file": at(operator.client_secret_file)})
@@ -181,6 +247,23 @@ def _anchored(settings: Settings, base: Path) -> Settings:
 
 
 def _anchored_keys(keys: KeySettings, at: Callable[[Path], Path]) -> KeySettings:
-    kind, _, where = (keys.master or "").partition(":")
-    master = f"file:{at(Path(where))}" if kind == "file" else keys.master
-    return KeySettings(master=master, store=at(keys.store) if keys.store else None)
+    master = _anchored_file(keys.master, at)
+    store = str(at(Path(keys.store))) if keys.store and not is_url(keys.store) else keys.store
+    return KeySettings(master=master, store=store)
+
+
+def _anchored_file(source: str | None, at: Callable[[Path], Path]) -> str | None:
+    kind, _, where = (source or "").partition(":")
+    return f"file:{at(Path(where))}" if kind == "file" else source
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a database is named by a PostgreSQL URL."""
+    return text.startswith(("postgresql://", "postgres://"))
+
+
+def _witness(text: str | None) -> bool:
+    if text is None:
+        return True
+    kind, _, where = text.partition(":")
+    return bool(where) and (kind in ("file", "syslog") or _secure(text))

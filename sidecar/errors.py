@@ -144,6 +144,24 @@ class StorageFailed(GaitkeeperError):
     status = 503
 
 
+class AuditFull(StorageFailed):
+    """The buffer of the audit log is full, and the policy says that nothing may be decided unrecorded."""
+
+    code = "audit_full"
+
+
+class SchemaOld(StorageFailed):
+    """The database needs ``gaitkeeper db migrate`` before this version can use it."""
+
+    code = "schema_old"
+
+
+class SchemaNewer(StorageFailed):
+    """The database was made by a newer version than this one."""
+
+    code = "schema_newer"
+
+
 class SealBroken(StorageFailed):
     """A sealed value does not open: wrong key, moved to another row, or changed."""
 

@@ -7,6 +7,7 @@ data is not sealed under any of these but under a key of each person (``ports.Ke
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sidecar.errors import KeyUnknown, SealBroken
+from sidecar.errors import KeyUnknown, NotFound, SealBroken
 from sidecar.tokens import SigningKey
 
 VERSION = b"\x01"
@@ -71,31 +72,45 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Everything derived from the root secret, plus the ES256 key that signs our calls to identity providers."""
+    """Everything derived from the root secrets, plus the ES256 key that signs our calls to identity providers."""
 
     captures: bytes
-    pseudonyms: bytes
-    digests: bytes
     cookies: str
     signing: SigningKey
+    tenants: Mapping[str, "TenantKeys"]
 
     def pseudonym(self, tenant: str, subject: str) -> str:
-        """Return the keyed hash that stands for a user everywhere but in the sealed directory (PRV6)."""
-        return _keyed(self.pseudonyms, tenant, subject)[:32]
+        """Return the keyed hash that stands for a user everywhere but in the sealed directory (PRV6). Raises NotFound."""
+        return _keyed(self._of(tenant).pseudonyms, tenant, subject)[:32]
 
     def digest(self, tenant: str, subject: str, probe: bytes) -> str:
-        """Return the keyed digest by which the very same timings are recognised a second time."""
-        return _keyed(self.digests, tenant, subject, probe.hex())
+        """Return the keyed digest by which the very same timings are recognised a second time. Raises NotFound."""
+        return _keyed(self._of(tenant).digests, tenant, subject, probe.hex())
+
+    def _of(self, tenant: str) -> "TenantKeys":
+        if tenant not in self.tenants:
+            raise NotFound("no such tenant")
+        return self.tenants[tenant]
 
 
-def keyring(root: bytes, signing: SigningKey) -> Keyring:
-    """Derive the keys of an installation from its root secret (32 bytes)."""
+@dataclass(frozen=True, slots=True)
+class TenantKeys:
+    """What is derived from a tenant's own root secret."""
+
+    pseudonyms: bytes
+    digests: bytes
+
+
+def keyring(root: bytes, roots: Mapping[str, bytes], signing: SigningKey) -> Keyring:
+    """Derive an installation's keys from its root secret and those of its tenants (32 bytes each)."""
     return Keyring(
         captures=derive(root, "capture tokens"),
-        pseudonyms=derive(root, "pseudonyms"),
-        digests=derive(root, "probe digests"),
         cookies=derive(root, "console cookies").hex(),
         signing=signing,
+        tenants={
+            tenant: TenantKeys(pseudonyms=derive(secret, "pseudonyms"), digests=derive(secret, "probe digests"))
+            for tenant, secret in roots.items()
+        },
     )
 
 

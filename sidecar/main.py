@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,86 +19,137 @@ from starlette.middleware.sessions import SessionMiddleware
 from idp_adapters.webhook import Webhook
 from sidecar.api import captures as capture_routes
 from sidecar.api import hooks, public
+from sidecar.api import subjects as subject_routes
 from sidecar.api.requests import Callers, install_error_handlers
-from sidecar.config import IdpSettings, Settings
+from sidecar.config import IdpSettings, Settings, is_url
 from sidecar.console import routes as console
+from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
+from sidecar.console.pages import Pages
 from sidecar.domain.biometrics import Layout, Sample, Template
-from sidecar.errors import ConfigInvalid
+from sidecar.errors import ConfigInvalid, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
-from sidecar.storage.sqlite.captures import SqliteCaptures
-from sidecar.storage.sqlite.database import Database
-from sidecar.storage.sqlite.decisions import SqliteAssertions, SqliteDecisions
-from sidecar.storage.sqlite.keystore import SqliteKeys
-from sidecar.storage.sqlite.outbox import SqliteOutbox
-from sidecar.storage.sqlite.profiles import SqliteProfiles
-from sidecar.storage.sqlite.schema import migrations
+from sidecar.storage.assertions import SqlAssertions
+from sidecar.storage.audit import SqlAudit, append
+from sidecar.storage.captures import SqlCaptures
+from sidecar.storage.correction import SqlCorrection
+from sidecar.storage.database import Database
+from sidecar.storage.decisions import SqlDecisions
+from sidecar.storage.evidence import Models
+from sidecar.storage.keystore import SqlKeys
+from sidecar.storage.outbox import SqlOutbox
+from sidecar.storage.postgres import Postgres
+from sidecar.storage.profiles import SqlProfiles
+from sidecar.storage.recordings import SqlRecordings
+from sidecar.storage.retention import SqlRetention
+from sidecar.storage.schema import prepare
+from sidecar.storage.sqlite import Sqlite
+from sidecar.storage.subjects import SqlSubjects
+from sidecar.storage.witness import Witness
 from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.enact import Enactor
+from sidecar.usecases.loaded import loaded
+from sidecar.usecases.rights import Rights
 
 log = structlog.get_logger()
 
 DATABASE = "gaitkeeper.db"
 OUTBOX_SECONDS = 0.25
 PURGE_SECONDS = 60.0
+RETIRE_SECONDS = 3600.0
+FLUSH_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """All parts of a running sidecar, wired. Used by the HTTP application and, without HTTP, by rehearsals."""
+    """All parts of a running sidecar, wired. Used by the HTTP application and, without HTTP, by commands and rehearsals."""
 
     settings: Settings
     policy: Policy
     keyring: Keyring
-    keys: SqliteKeys
+    keys: SqlKeys
     database: Database
-    captures: SqliteCaptures
-    assertions: SqliteAssertions
-    decisions: SqliteDecisions
-    profiles: SqliteProfiles
-    outbox: SqliteOutbox
+    captures: SqlCaptures
+    assertions: SqlAssertions
+    decisions: SqlDecisions
+    profiles: SqlProfiles
+    correction: SqlCorrection
+    subjects: SqlSubjects
+    recordings: SqlRecordings
+    outbox: SqlOutbox
+    audit: SqlAudit
+    retention: SqlRetention
     assessor: Assessor
     completer: Completer
 
     def close(self) -> None:
-        """Write what waits and close the files."""
+        """Write what waits and close the databases."""
         self.database.close()
         self.keys.close()
 
 
-def open_keys(settings: Settings) -> SqliteKeys:
-    """Open the key store; a first start with the default source makes the master key's file. Raises ConfigInvalid."""
+def data_driver(settings: Settings) -> Sqlite | Postgres:
+    """Return the driver of the data's database."""
+    return Postgres(settings.database) if settings.database else Sqlite(settings.data_dir / DATABASE)
+
+
+def key_driver(settings: Settings) -> Sqlite | Postgres:
+    """Return the driver of the key store."""
+    store = settings.key_store
+    if is_url(store):
+        return Postgres(store, "gaitkeeper_keys")
+    # Without a write-ahead log and with deleted pages overwritten, a destroyed key is gone from the file at once.
+    return Sqlite(Path(store), journal="DELETE")
+
+
+def open_keys(settings: Settings) -> SqlKeys:
+    """Open the key store; a first start with the default source makes the master key's file.
+
+    Raises ConfigInvalid, StorageFailed.
+    """
     kind, _, where = settings.master.partition(":")
-    if (settings.data_dir / DATABASE).exists() and not settings.key_store.exists():
-        raise ConfigInvalid(f"there is data in {settings.data_dir} but no key store at {settings.key_store}")
-    if kind == "file" and not Path(where).exists() and not settings.key_store.exists():
-        Masters.init(Path(where))
-    return SqliteKeys(settings.key_store, Masters(settings.master))
+    if not is_url(settings.key_store) and not Path(settings.key_store).exists():
+        if not settings.database and (settings.data_dir / DATABASE).exists():
+            raise ConfigInvalid(f"there is data in {settings.data_dir} but no key store at {settings.key_store}")
+        if kind == "file" and not Path(where).exists():
+            Masters.init(Path(where))
+    masters = Masters(settings.master)
+    driver = key_driver(settings)
+    prepare(driver, "keys")
+    return SqlKeys(Database(driver), masters)
+
+
+def models(settings: Settings) -> Models:
+    """Return the scorers that templates can be of. Raises ConfigInvalid."""
+    if settings.detector not in CALIBRATED:
+        raise ConfigInvalid(f"detector must be one of {', '.join(CALIBRATED)}: others have no calibration to decide by")
+
+    def enroll(model: str, samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
+        return DETECTORS[model].enroll(samples, kinds, layout)
+
+    return Models(settings.detector, frozenset(DETECTORS), enroll, settings.learning.ready_samples)
 
 
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
     """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
-    if settings.detector not in CALIBRATED:
-        raise ConfigInvalid(f"detector must be one of {', '.join(CALIBRATED)}: others have no calibration to decide by")
-    detector = DETECTORS[settings.detector]
-
-    def enroll(samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
-        return detector.enroll(samples, kinds, layout)
-
+    scorers = models(settings)
     policy = load(settings.policy or policy_directory() / "default.yaml")
     keys = open_keys(settings)
-    keyring = keys.keyring()
-    database = Database(settings.data_dir / DATABASE, migrations)
-    captures = SqliteCaptures(database)
-    assertions = SqliteAssertions(database)
-    decisions = SqliteDecisions(database, keys)
-    profiles = SqliteProfiles(database, keys, enroll)
+    keyring = keys.keyring(settings.tenants)
+    driver = data_driver(settings)
+    prepare(driver, "data")
+    database = Database(driver, before_commit=append)
+    captures = SqlCaptures(database)
+    assertions = SqlAssertions(database)
+    decisions = SqlDecisions(database, keys)
+    profiles = SqlProfiles(database, keys, scorers)
+    audit = SqlAudit(database, keys.audit_key())
     assessor = Assessor(
         settings=settings,
         policy=policy,
@@ -109,10 +160,10 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         assertions=assertions,
         decisions=decisions,
         profiles=profiles,
+        audit=audit,
         clock=clock,
     )
-    completer = Completer(settings, decisions, profiles, profiles, clock)
-    outbox = SqliteOutbox(database)
+    completer = Completer(settings, decisions, profiles, profiles, clock, policy.mismatch_from)
     return Sidecar(
         settings=settings,
         policy=policy,
@@ -123,9 +174,32 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         assertions=assertions,
         decisions=decisions,
         profiles=profiles,
-        outbox=outbox,
+        correction=SqlCorrection(database, keys, scorers),
+        subjects=SqlSubjects(database),
+        recordings=SqlRecordings(database, keys),
+        outbox=SqlOutbox(database),
+        audit=audit,
+        retention=SqlRetention(database, keys, scorers, settings.retention),
         assessor=assessor,
         completer=completer,
+    )
+
+
+def rights_of(sidecar: Sidecar) -> Rights:
+    """Return what a person may ask for, on this sidecar."""
+    return Rights(
+        settings=sidecar.settings,
+        keyring=sidecar.keyring,
+        keys=sidecar.keys,
+        assertions=sidecar.assertions,
+        profiles=sidecar.profiles,
+        histories=sidecar.decisions,
+        directory=sidecar.decisions,
+        subjects=sidecar.subjects,
+        correction=sidecar.correction,
+        recorded=sidecar.recordings,
+        audit=sidecar.audit,
+        clock=sidecar.assessor.clock,
     )
 
 
@@ -172,15 +246,21 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
             sidecar.assessor,
             sidecar.completer,
             profiles=sidecar.profiles,
-            learning=sidecar.profiles,
+            correction=sidecar.correction,
+            audit=sidecar.audit,
             assertions=sidecar.assertions,
             keys=sidecar.keys,
             keyring=sidecar.keyring,
         )
     )
+    rights = rights_of(sidecar)
+    app.include_router(subject_routes.routes(callers, rights))
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
-        app.include_router(console.routes(login, sidecar.decisions, sidecar.decisions, sidecar.outbox, enactor))
+        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, sidecar.audit, clock)
+        operators = OperatorApi(settings.tenants, sidecar.policy, sidecar.decisions, rights, enactor, sidecar.audit)
+        app.include_router(operators.routes())
+        app.include_router(console.routes(login, pages, enactor))
         app.add_middleware(
             SessionMiddleware,
             secret_key=sidecar.keyring.cookies,
@@ -217,30 +297,52 @@ def _lifespan(
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
+        witness = Witness(sidecar.settings.audit.witness, http)
+        await loaded(sidecar.audit, sidecar.policy, sidecar.assessor.clock())
+
         async def purge() -> None:
-            await sidecar.captures.purge(sidecar.assessor.clock())
+            await sidecar.retention.purge(sidecar.assessor.clock())
+
+        async def retire() -> None:
+            now = sidecar.assessor.clock()
+            await sidecar.retention.retire(now)
+            await sidecar.audit.prune(now - sidecar.settings.retention.audit_days * 86_400)
 
         async def deliver() -> None:
             await enactor.deliver_due()
 
-        tasks = [
-            asyncio.create_task(_every(OUTBOX_SECONDS, deliver)),
-            asyncio.create_task(_every(PURGE_SECONDS, purge)),
+        async def flush() -> None:
+            await sidecar.audit.flush()
+
+        async def sign() -> None:
+            await sidecar.audit.checkpoint(sidecar.assessor.clock())
+            await witness.deliver(sidecar.audit)
+
+        rounds: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (OUTBOX_SECONDS, deliver),
+            (PURGE_SECONDS, purge),
+            (RETIRE_SECONDS, retire),
+            (FLUSH_SECONDS, flush),
+            (sidecar.settings.audit.checkpoint_seconds, sign),
         ]
+        tasks = [asyncio.create_task(_every(seconds, job)) for seconds, job in rounds]
         yield
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(StorageFailed):  # a database that is gone must not keep the process from ending
+            await flush()
+            await sign()
         await http.aclose()
         sidecar.close()
 
     return running
 
 
-async def _every(seconds: float, job: Callable[[], object]) -> None:
+async def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
-            await job()  # type: ignore[misc]
+            await job()
         except Exception as error:  # a failing round must not end the rounds
             log.error("background_failed", job=job.__qualname__, error=str(error)[:200])
         await asyncio.sleep(seconds)

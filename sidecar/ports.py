@@ -5,10 +5,33 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
+from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Evidence
 from sidecar.keyring import Seal
 
 Assertion = tuple[str, str, int]  # (issuer, jti, expires in epoch seconds) of a verified request
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One event for a tenant's audit chain. ``subject`` is a pseudonym; ``details`` name nobody and hold no timing."""
+
+    tenant: str
+    kind: str
+    actor: str
+    subject: str
+    details: Mapping[str, Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An entry as it stands in its chain: ``hash`` covers everything else, ``previous`` is the hash before it."""
+
+    number: int
+    entry: AuditEntry
+    previous: str
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +47,20 @@ class ProfileKey:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One stored template with what is known about it. ``confirmed``: its first samples had a second factor."""
+    """One stored template with what is known about it. ``confirmed``: its first samples had a second factor.
+
+    ``serving``: it decides. A template of another model stands beside it in the shadow until it is as good: ``compared``
+    confirmed logins were scored by both, in ``fitted`` of which it would not have asked for more.
+    """
 
     key: ProfileKey
     template: Template
     samples: int
     confirmed: bool
     last_at: float
+    serving: bool = True
+    compared: int = 0
+    fitted: int = 0
 
     def state(self, *, now: float, ready_samples: int, stale_days: int) -> ProfileState:
         """Return how far the profile has come, at ``now`` (epoch seconds)."""
@@ -63,6 +93,8 @@ class DecisionRecord:
 
     ``uses``: what this decision uses up (capture ids, form-carried attempts); ``digests``: of every scored probe.
     ``body``: trace, facts and contributions for the operator page. ``waiting``: probes that the completion may teach.
+    ``entry``: its row in the audit chain, None when that is written later (buffered). ``consent``: what the provider says of
+    it, where that is news. ``events``: the event stream, for the recording named first, where the person agreed to one.
     """
 
     id: str
@@ -78,6 +110,9 @@ class DecisionRecord:
     waiting: tuple[Probe, ...]
     outbox: tuple[OutboxItem, ...]
     directory: Mapping[str, str]
+    entry: AuditEntry | None = None
+    consent: Consent | None = None
+    events: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +133,8 @@ class Lesson:
     """What a completed login may teach: the probe and what confirmed it.
 
     ``confirmed``: whether the profile, with this sample, rests on second factors from its first sample until it was ready.
+    ``model``: the scorer whose template judged it. ``fits``: whether the template in the shadow, if there is one, would have
+    asked for no more than the serving one; None without one.
     """
 
     key: ProfileKey
@@ -105,6 +142,18 @@ class Lesson:
     evidence: Evidence
     at: float
     confirmed: bool
+    model: str = ""
+    fits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is known of a person at the start of a login, read together."""
+
+    profiles: Sequence[Profile]
+    usual: Sequence[Provenance | None]
+    consent: Consent
+    recordings: Sequence[str] = ()
 
 
 class Assertions(Protocol):
@@ -115,7 +164,10 @@ class Assertions(Protocol):
 
 
 class Keys(Protocol):
-    """Every person's own data key. Destroying it makes all that is sealed under it unreadable, backups included."""
+    """Every person's own data key. Destroying it makes all that is sealed under it unreadable, backups included.
+
+    What is not ``async`` may block and belongs inside a store's reading or writing job.
+    """
 
     def seal(self, tenant: str, subject: str) -> Seal:
         """Return a person's seal. Raises KeyUnknown, SealBroken."""
@@ -139,11 +191,15 @@ class Captures(Protocol):
     async def append(self, capture: str, seq: int, sealed: bytes, expires: int) -> None:
         """Keep a batch. Raises BatchOutOfOrder, CaptureUsed, StorageFailed; then nothing was kept."""
 
-    def waiting(self, capture: str) -> list[tuple[int, bytes]]:
+    async def waiting(self, capture: str) -> list[tuple[int, bytes]]:
         """Return the kept batches of a capture as (seq, sealed)."""
 
-    async def purge(self, now: float) -> int:
-        """Drop what has expired; return how many rows."""
+
+class Retention(Protocol):
+    """What is kept for a time and no longer."""
+
+    async def purge(self, now: float) -> Mapping[str, int]:
+        """Drop what has had its time; return how many rows of which class."""
 
 
 class Decisions(Protocol):
@@ -152,40 +208,43 @@ class Decisions(Protocol):
     async def record(self, record: DecisionRecord) -> None:
         """Make a decision durable. Raises TokenReplayed, CaptureUsed, IdempotencyConflict, StorageFailed; then no row."""
 
-    def repeated(self, issuer: str, key: str) -> tuple[str, StoredDecision] | None:
+    async def repeated(self, issuer: str, key: str) -> tuple[str, StoredDecision] | None:
         """Return (request digest, decision) of an idempotency key."""
 
-    def get(self, tenant: str, decision_id: str) -> StoredDecision | None:
+    async def get(self, tenant: str, decision_id: str) -> StoredDecision | None:
         """Return one decision of a tenant."""
 
-    def recent(self, after: str | None, limit: int) -> list[StoredDecision]:
-        """Return the newest decisions, newest first; only those newer than ``after`` if given."""
+    async def recent(self, tenants: Sequence[str], limit: int) -> list[StoredDecision]:
+        """Return the newest decisions of these tenants, newest first."""
 
-    def seen(self, tenant: str, digests: Sequence[str]) -> bool:
+    async def seen(self, tenant: str, digests: Sequence[str]) -> bool:
         """Tell whether any of these probe digests was scored before."""
 
 
 class Profiles(Protocol):
     """What is known of people: templates, the samples they rest on, and how they usually log in."""
 
-    def find(self, tenant: str, subject: str) -> list[Profile]:
-        """Return every profile of a subject. Raises StorageFailed when one does not open."""
+    async def remembered(self, tenant: str, subject: str, now: float) -> Remembered:
+        """Return what a login needs to know. Raises StorageFailed when something does not open."""
 
-    def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
+    async def find(self, tenant: str, subject: str) -> list[Profile]:
+        """Return every template of a subject, those in the shadow too. Raises StorageFailed when one does not open."""
+
+    async def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
         """Return the password provenance of the newest completed logins, newest first, five at most."""
 
-    def samples(self, key: ProfileKey) -> list[Sample]:
-        """Return the kept samples of a profile, oldest first."""
+    async def samples(self, key: ProfileKey) -> list[Sample]:
+        """Return the samples that count for a profile, oldest first."""
 
 
 class Learning(Protocol):
-    """How profiles come to be, grow and go."""
+    """How profiles come to be and grow."""
 
-    def waiting(self, decision_id: str) -> list[Probe]:
+    async def waiting(self, tenant: str, decision_id: str) -> list[Probe]:
         """Return the probes that wait for a decision's completion."""
 
-    def taught_since(self, tenant: str, subject: str, since: float) -> Mapping[str, int]:
-        """Return how many samples each field got since a moment (epoch seconds)."""
+    async def taught_since(self, tenant: str, subject: str, since: float) -> Mapping[tuple[str, Evidence], int]:
+        """Return how many samples each field got since a moment (epoch seconds), by evidence."""
 
     async def complete(
         self,
@@ -204,31 +263,78 @@ class Learning(Protocol):
     async def import_samples(self, lessons: Sequence[Lesson], origin: str) -> None:
         """Learn samples that did not come from a login (seeding, rehearsal); ``origin`` stands for the decision id."""
 
-    async def reset(self, tenant: str, subject: str, field: str | None, assertion: Assertion) -> None:
+
+Restored = Literal["exact", "checkpoint", "remaining", "nothing"]
+
+
+class Correction(Protocol):
+    """How profiles are taken back, whole or in part. ``by`` says who wants it, for the audit chain."""
+
+    async def reset(
+        self, tenant: str, subject: str, field: str | None, assertion: Assertion | None, by: str, at: float
+    ) -> None:
         """Forget one field's profile, or with None everything about the subject."""
+
+    async def unlearn(self, tenant: str, subject: str, since: float, now: float, by: str) -> Mapping[str, Restored]:
+        """Take back what was learned since a moment (epoch seconds); say for each profile what it is now.
+
+        ``exact``: the template is the one of that moment; ``checkpoint``: the newest one kept from before it;
+        ``remaining``: made of the samples left; ``nothing``: none left, so the profile is gone.
+        """
+
+    async def rebuild(self, tenant: str, subject: str, by: str, at: float) -> Mapping[str, bool]:
+        """Make every template again from its samples or checkpoint; tell for each whether it was the same, bit for bit."""
+
+
+class Subjects(Protocol):
+    """Where people stand: consent, and whether they paused."""
+
+    async def consent(self, tenant: str, subject: str) -> Consent:
+        """Return where a person stands; unknown when nothing is kept."""
+
+    async def stand(
+        self, tenant: str, subject: str, consent: Consent, assertion: Assertion | None, by: str, at: float
+    ) -> None:
+        """Keep where a person stands. A withdrawal also erases samples, templates, recordings and what waits."""
 
 
 class Directory(Protocol):
     """Who a pseudonym is, for revocation and for people who may see it."""
 
-    def person(self, tenant: str, subject: str) -> dict[str, str]:
+    async def person(self, tenant: str, subject: str) -> dict[str, str]:
         """Return {id, name} of a pseudonym, empty when unknown. Raises StorageFailed when it does not open."""
 
 
 class Outbox(Protocol):
     """Effects on their way out."""
 
-    def due(self, now: float, limit: int) -> list[OutboxItem]:
+    async def due(self, now: float, limit: int) -> list[OutboxItem]:
         """Return what should be tried now, oldest first."""
 
-    async def add(self, items: Sequence[OutboxItem]) -> None:
-        """Queue effects."""
+    async def add(self, items: Sequence[OutboxItem], entry: AuditEntry | None = None) -> None:
+        """Queue effects, with the audit entry of what caused them."""
 
-    def fates(self, decisions: Sequence[str]) -> dict[str, Fate]:
+    async def fates(self, tenants: Sequence[str], decisions: Sequence[str]) -> dict[str, Fate]:
         """Return what became of the newest session end of each of these decisions that has one."""
 
     async def settle(self, item_id: str, *, delivered: bool, error: str | None, again_at: float | None) -> None:
         """Note a delivery, or a failure with the time of the next try (None: given up)."""
+
+
+class Audit(Protocol):
+    """The audit chains."""
+
+    async def add(self, entries: Sequence[AuditEntry]) -> None:
+        """Append entries, durable on return. Raises StorageFailed."""
+
+    def later(self, entry: AuditEntry) -> None:
+        """Append soon, without waiting (buffered mode). Raises AuditFull when too many wait already."""
+
+    async def last_of(self, tenant: str, kind: str) -> AuditRow | None:
+        """Return the newest row of a kind."""
+
+    async def entries(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
+        """Return rows of a tenant's chain with a number above ``after``, oldest first."""
 
 
 class SessionEnder(Protocol):

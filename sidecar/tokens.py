@@ -52,7 +52,10 @@ class RequestClaims:
 
 @dataclass(frozen=True, slots=True)
 class CaptureClaims:
-    """A verified capture token. ``issued`` is in seconds with fractions; the wall clock check needs them."""
+    """A verified capture token. ``issued`` is in seconds with fractions; the wall clock check needs them.
+
+    ``gpc``: the browser that opened the capture sent Global Privacy Control.
+    """
 
     capture: str
     site: str
@@ -60,6 +63,7 @@ class CaptureClaims:
     attempt: str
     issued: float
     expires: int
+    gpc: bool = False
 
 
 def new_signing_key() -> SigningKey:
@@ -152,6 +156,7 @@ def sign_capture(claims: CaptureClaims, secret: bytes) -> str:
         "iat": int(claims.issued),
         "ms": round(claims.issued * 1000),
         "exp": claims.expires,
+        "gpc": claims.gpc,
     }
     return _sign(body, _b64(secret), "HS256", {"typ": CAPTURE_TYP, "kid": "capture"})
 
@@ -178,6 +183,7 @@ def verify_capture(token: str, secret: bytes, *, now: float) -> CaptureClaims:
             attempt=claims["attempt"],
             issued=claims["ms"] / 1000,
             expires=claims["exp"],
+            gpc=claims["gpc"] is True,
         )
     except (TokenInvalid, KeyError, TypeError):
         raise CaptureRefused("the capture token is not valid") from None

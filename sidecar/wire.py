@@ -5,6 +5,7 @@ Three bodies exist: opening a capture, one batch, and the hidden form field. Tim
 column holds only ``CHARACTER`` and ``SUBMIT``, so two passwords of equal length and timing make equal bytes (CAP2).
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated, Literal, TypeVar
 
@@ -150,6 +151,11 @@ def decode_batch(raw: bytes) -> Batch:
 def encode_batch(batch: Batch) -> bytes:
     """Encode a batch for the store; ``decode_batch`` is its inverse."""
     return _encoder.encode(batch)
+
+
+def encode_batches(batches: Sequence[Batch]) -> bytes:
+    """Encode a login's whole event stream for a recording."""
+    return _encoder.encode(list(batches))
 
 
 def check_columns(batch: Batch) -> None:

@@ -1,10 +1,11 @@
 """Shared by all tests: asyncio as the one backend of asynchronous tests, and worlds that clean up after themselves."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from support.postgres import Server, binaries, server
 from support.world import World
 
 
@@ -37,3 +38,18 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A running sidecar over HTTP with two identity providers and a clock that tests move."""
     async with World.running(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL of the tests' own, without fsync."""
+    if binaries() is None:
+        pytest.skip("no PostgreSQL here: install the Debian package postgresql")
+    with server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: Server) -> str:
+    """A database for stores that keep to a schema of their own."""
+    return postgres_server.database("conformance")

@@ -33,7 +33,8 @@ def routes(settings: Settings, keyring: Keyring, captures: Captures, clock: Call
                 raise SiteUnknown("no such site for this origin")
         except GaitkeeperError as error:
             return _with(error_response(error), allowed(request))
-        capture, token = open_capture(site, origin, asked.attempt, keyring.captures, now=clock())
+        gpc = request.headers.get("sec-gpc") == "1"
+        capture, token = open_capture(site, origin, asked.attempt, keyring.captures, now=clock(), gpc=gpc)
         body = {"capture": capture, "token": token, "expires_in": CAPTURE_SECONDS, "secret": site.secret_fields}
         return JSONResponse(body, 201, allowed(request) | {"Cache-Control": "no-store"})
 

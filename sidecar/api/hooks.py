@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 import structlog
@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from msgspec import Meta, Struct
 
-from sidecar.api.requests import Caller, Callers
-from sidecar.domain.decisions import Action, Answer, Attempt
+from sidecar.api.requests import Caller, Callers, decoded
+from sidecar.domain.decisions import Action, Answer, Attempt, ToldConsent
 from sidecar.errors import BadRequest, StorageFailed
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertions, Keys, Learning, Profiles
+from sidecar.ports import Assertions, Audit, AuditEntry, Correction, Keys, Profiles
 from sidecar.usecases.assess import Assessor, request_digest
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.profiles import describe
@@ -22,7 +22,6 @@ from sidecar.usecases.reasons import FOR_USERS
 from sidecar.usecases.tell import tell
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
 CaptureText = Annotated[str, Meta(max_length=64 * 1024)]
@@ -47,6 +46,12 @@ class _Resource(Struct):
     type: str = "client"
 
 
+class _Consent(Struct, forbid_unknown_fields=True):
+    given: bool
+    version: Annotated[str, Meta(max_length=64)] | None = None
+    recording: Annotated[str, Meta(max_length=64)] | None = None
+
+
 class _Context(Struct):
     attempt: Annotated[str, Meta(min_length=8, max_length=128)] | None = None
     attempt_started_at: Annotated[float, Meta(ge=0)] | None = None
@@ -54,6 +59,9 @@ class _Context(Struct):
     sid: Identifier | None = None
     ip: Annotated[str, Meta(max_length=64)] | None = None
     user_agent: Annotated[str, Meta(max_length=1024)] | None = None
+    consent: _Consent | None = None
+    second_factor: bool | None = None
+    gpc: bool = False
 
 
 class _Evaluation(Struct):
@@ -85,7 +93,8 @@ def routes(
     completer: Completer,
     *,
     profiles: Profiles,
-    learning: Learning,
+    correction: Correction,
+    audit: Audit,
     assertions: Assertions,
     keys: Keys,
     keyring: Keyring,
@@ -97,7 +106,7 @@ def routes(
     @router.post("/access/v1/evaluation")
     async def evaluation(request: Request) -> Response:
         caller = await callers.verify(request)
-        attempt = _attempt(caller, _decode(caller.body, _Evaluation))
+        attempt = _attempt(caller, decoded(caller.body, _Evaluation))
         key = request.headers.get("idempotency-key")
         if key is not None and not 8 <= len(key) <= 128:
             raise BadRequest("an Idempotency-Key has 8 to 128 characters")
@@ -116,7 +125,7 @@ def routes(
     @router.post("/v1/decisions/{decision_id}/completion")
     async def completion(decision_id: str, request: Request) -> Response:
         caller = await callers.verify(request)
-        told = _decode(caller.body, _Completion)
+        told = decoded(caller.body, _Completion)
         closed = await completer.complete(
             caller.idp.tenant,
             caller.idp.issuer,
@@ -131,9 +140,9 @@ def routes(
     @router.post("/v1/events")
     async def event(request: Request) -> Response:
         caller = await callers.verify(request)
-        told = _decode(caller.body, _Event)
+        told = decoded(caller.body, _Event)
         await tell(
-            learning,
+            correction,
             assertions,
             keys,
             keyring,
@@ -141,25 +150,30 @@ def routes(
             event=told.type,
             subject=told.subject.id,
             assertion=caller.assertion,
+            by=caller.idp.issuer,
+            now=callers.clock(),
         )
         return Response(status_code=204)
 
     @router.post("/v1/profiles")
     async def profile(request: Request) -> Response:
         caller = await callers.verify(request)
-        whose = _decode(caller.body, _Whose)
+        whose = decoded(caller.body, _Whose)
         await assertions.spend(caller.assertion)
-        rows = describe(profiles, keyring, settings.learning, caller.idp.tenant, whose.subject.id, callers.clock)
+        tenant, subject = caller.idp.tenant, whose.subject.id
+        rows = await describe(profiles, keyring, settings.learning, tenant, subject, callers.clock)
+        read = AuditEntry(
+            tenant,
+            "subject.read",
+            caller.idp.issuer,
+            keyring.pseudonym(tenant, subject),
+            {"what": "states"},
+            callers.clock(),
+        )
+        await audit.add([read])
         return JSONResponse({"profiles": rows}, headers={"Cache-Control": "no-store"})
 
     return router
-
-
-def _decode(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(str(error)[:200]) from None
 
 
 def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
@@ -178,6 +192,9 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
         sid=context.sid,
         ip=context.ip,
         user_agent=context.user_agent,
+        consent=ToldConsent(told.given, told.version, told.recording) if (told := context.consent) else None,
+        second_factor=context.second_factor,
+        gpc=context.gpc,
     )
 
 

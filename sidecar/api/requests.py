@@ -4,7 +4,9 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import msgspec
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -17,6 +19,7 @@ from sidecar.ports import Assertion
 from sidecar.tokens import Jwk, verify_request
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 MAX_HOOK_BYTES = 256 * 1024
 BODY_SECONDS = 5.0
@@ -58,6 +61,14 @@ class Callers:
             now=self.clock(),
         )
         return Caller(self.settings.idp(claims.issuer), (claims.issuer, claims.jti, claims.expires), body)
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """Decode a JSON body. Raises BadRequest."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(str(error)[:200]) from None
 
 
 async def bounded_body(request: Request, limit: int) -> bytes:

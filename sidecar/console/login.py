@@ -3,7 +3,8 @@
 import secrets
 import time
 import warnings
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -15,6 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from sidecar.config import OperatorSettings
+from sidecar.domain.roles import Permission, Role, allowed, known_roles
 from sidecar.errors import Forbidden, GaitkeeperError
 
 with warnings.catch_warnings():
@@ -25,7 +27,6 @@ with warnings.catch_warnings():
 T = TypeVar("T")
 
 SESSION_SECONDS = 8 * 3600
-ROLES = ("viewer", "admin")
 
 
 class NotSignedIn(GaitkeeperError):
@@ -72,13 +73,15 @@ class OperatorLogin:
         ):
             raise Forbidden("this login was not begun here; start again")
         claims = await self._reached(self._redeemed(request.query_params["code"], begun))
-        roles = [role for role in claims.get(self._settings.roles_claim, []) if role in ROLES]
+        roles = known_roles(_listed(claims.get(self._settings.roles_claim)))
         if not roles:
-            raise Forbidden("your account has neither the role viewer nor admin")
+            raise Forbidden(f"your account has none of the roles {', '.join(Role)}")
+        tenants = _listed(claims.get(self._settings.tenants_claim)) if self._settings.tenants_claim else None
         request.session.clear()
         request.session["operator"] = {
             "name": claims.get("preferred_username") or claims["sub"],
             "roles": roles,
+            "tenants": tenants,
             "csrf": secrets.token_urlsafe(16),
             "until": int(time.time()) + SESSION_SECONDS,
         }
@@ -134,11 +137,35 @@ class OperatorLogin:
         )
 
 
-def operator(request: Request, role: str = "viewer") -> dict[str, Any]:
-    """Return who is signed in. Raises NotSignedIn, Forbidden. An admin may do all that a viewer may."""
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who is signed in. ``tenants``: which tenants they may see; None for all."""
+
+    name: str
+    roles: tuple[str, ...]
+    tenants: tuple[str, ...] | None
+    csrf: str
+
+    def may(self, permission: Permission) -> bool:
+        """Tell whether one of their roles permits it."""
+        return allowed(self.roles, permission)
+
+    def among(self, tenants: Sequence[str]) -> list[str]:
+        """Return those tenants they may see."""
+        return [tenant for tenant in tenants if self.tenants is None or tenant in self.tenants]
+
+
+def operator(request: Request, permission: Permission | None = None) -> Operator:
+    """Return who is signed in. Raises NotSignedIn, Forbidden (without the permission)."""
     known: dict[str, Any] | None = request.session.get("operator")
     if not known or known["until"] < time.time():
         raise NotSignedIn("sign in first")
-    if role not in known["roles"] and "admin" not in known["roles"]:
-        raise Forbidden(f"this needs the role {role}")
-    return known
+    tenants = known.get("tenants")
+    found = Operator(known["name"], tuple(known["roles"]), None if tenants is None else tuple(tenants), known["csrf"])
+    if permission is not None and not found.may(permission):
+        raise Forbidden(f"none of your roles permits {permission}")
+    return found
+
+
+def _listed(claim: object) -> list[str]:
+    return [str(item) for item in claim] if isinstance(claim, list) else []

@@ -7,14 +7,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
-from sidecar.console.login import NotSignedIn, OperatorLogin, operator
-from sidecar.console.rows import Row, row
+from sidecar.console.login import NotSignedIn, Operator, OperatorLogin, operator
+from sidecar.console.pages import Pages
+from sidecar.domain.roles import Permission
 from sidecar.errors import Forbidden, GaitkeeperError, NotFound
-from sidecar.ports import Decisions, Directory, Outbox
 from sidecar.usecases.enact import Enactor
 
 _HERE = Path(__file__).parent
-SHOWN = 50
 SCOPES = ("session", "all")
 STATIC = {"operator.css": "text/css", "operator.js": "text/javascript"}
 HEADERS = {
@@ -27,18 +26,13 @@ HEADERS = {
 
 
 def routes(
-    login: OperatorLogin, decisions: Decisions, directory: Directory, outbox: Outbox, enactor: Enactor
+    login: OperatorLogin,
+    pages: Pages,
+    enactor: Enactor,
 ) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/operator")
     templates = Jinja2Templates(_HERE / "templates")
-
-    def rows() -> list[Row]:
-        found = decisions.recent(None, SHOWN)
-        fates = outbox.fates([item.id for item in found])
-        return [
-            row(item, directory.person(item.tenant, item.subject).get("name", ""), fates.get(item.id)) for item in found
-        ]
 
     def refused(request: Request, error: GaitkeeperError) -> Response:
         context = {"message": error.message}
@@ -47,26 +41,28 @@ def routes(
     @router.get("")
     async def page(request: Request) -> Response:
         try:
-            who = operator(request)
+            who = operator(request, Permission.DECISIONS_LIST)
         except NotSignedIn:
             return templates.TemplateResponse(request, "signed_out.html", {}, 401, HEADERS)
-        context = {"rows": rows(), "who": who, "admin": "admin" in who["roles"]}
+        context = {"rows": await pages.rows(who), **_may(who)}
         return templates.TemplateResponse(request, "decisions.html", context, headers=HEADERS)
 
     @router.get("/rows")
     async def fragment(request: Request) -> Response:
-        who = operator(request)
-        context = {"request": request, "rows": rows(), "who": who, "admin": "admin" in who["roles"]}
+        who = operator(request, Permission.DECISIONS_LIST)
+        context = {"request": request, "rows": await pages.rows(who), **_may(who)}
         return HTMLResponse(templates.get_template("rows.html").render(context), headers=HEADERS)
 
     @router.post("/decisions/{tenant}/{decision_id}/end")
     async def end(request: Request, tenant: str, decision_id: str) -> Response:
-        who = operator(request, "admin")  # before a byte of the body is read
+        who = operator(request, Permission.SESSIONS_END)  # before a byte of the body is read
         form = await request.form()
         csrf, scope = str(form.get("csrf", "")), str(form.get("scope", "session"))
-        if not secrets.compare_digest(csrf.encode(), who["csrf"].encode()) or scope not in SCOPES:
+        if not secrets.compare_digest(csrf.encode(), who.csrf.encode()) or scope not in SCOPES:
             raise Forbidden("this form was not made for you")
-        await enactor.end_session(tenant, decision_id, scope=scope, by=who["name"])
+        if tenant not in who.among([tenant]):
+            raise NotFound("no such decision")
+        await enactor.end_session(tenant, decision_id, scope=scope, by=who.name)
         return RedirectResponse("/operator", 303)
 
     @router.get("/login")
@@ -92,7 +88,8 @@ def routes(
     @router.get("/whoami")
     async def whoami(request: Request) -> Response:
         who = operator(request)
-        return JSONResponse({"name": who["name"], "roles": who["roles"]}, headers=HEADERS)
+        content = {"name": who.name, "roles": who.roles, "tenants": who.tenants, "csrf": who.csrf}
+        return JSONResponse(content, headers=HEADERS)
 
     @router.get("/static/{name}")
     async def static(name: str) -> Response:
@@ -101,3 +98,11 @@ def routes(
         return FileResponse(_HERE / "static" / name, media_type=STATIC[name])
 
     return router
+
+
+def _may(who: Operator) -> dict[str, object]:
+    return {
+        "who": who,
+        "why": who.may(Permission.DECISIONS_WHY),
+        "can_end": who.may(Permission.SESSIONS_END),
+    }

@@ -92,7 +92,7 @@ async def seed(settings: Settings, people: tuple[Person, ...]) -> None:
     sidecar = build(settings)
     try:
         for person in people:
-            known = sidecar.profiles.find(TENANT, sidecar.keyring.pseudonym(TENANT, person.sub))
+            known = await sidecar.profiles.find(TENANT, sidecar.keyring.pseudonym(TENANT, person.sub))
             if person.typist is not None and not known:
                 probes = synthetic_probes(person.typist, person.username, person.password)
                 await enroll(sidecar, TENANT, person.sub, probes, origin="seeded: synthetic")

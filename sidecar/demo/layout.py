@@ -38,7 +38,7 @@ PEOPLE = (
         totp_secret="JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",  # noqa: S106 - a demo account, printed on purpose
         typist=SYNTHETIC_TYPIST,
     ),
-    Person("operator", "Olive Operator", "watch-the-water", "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a02", ("admin",)),
+    Person("operator", "Olive Operator", "watch-the-water", "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a02", ("administrator",)),
     Person("viewer", "Vic Viewer", "look-do-not-touch", "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a03", ("viewer",)),
 )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sidecar.domain.biometrics import Probe
+from sidecar.domain.consent import Consent, ConsentState
 from sidecar.domain.decisions import Evidence
 from sidecar.evaluation.synthetic import Row, Typist, probe_of, typist
 from sidecar.main import Sidecar
@@ -30,6 +31,8 @@ async def enroll(sidecar: Sidecar, tenant: str, sub: str, probes: Iterable[Probe
         for index, probe in enumerate(listed)
     ]
     await sidecar.keys.ensure(tenant, subject)
+    consent = Consent(ConsentState.GIVEN, origin, now, confirmed=True)
+    await sidecar.subjects.stand(tenant, subject, consent, None, origin, now)
     await sidecar.profiles.import_samples(lessons, origin)
 
 

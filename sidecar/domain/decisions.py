@@ -51,6 +51,8 @@ class Evidence(StrEnum):
 
     PASSWORD_ONLY = "password_only"  # noqa: S105 - an evidence class
     SECOND_FACTOR = "second_factor"
+    UNLIKE = "second_factor_unlike"  # passed a second factor, but typed unlike the ready profile
+    ADMINISTRATOR = "administrator"  # an administrator vouched for it
 
 
 Truth = Literal["true", "false", "missing", "error"]
@@ -113,11 +115,21 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldConsent:
+    """What the provider says of the user's consent: given or refused, to which text."""
+
+    given: bool
+    version: str | None = None
+    recording: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A login as the identity provider's server names it (verified; nothing here was chosen by the browser).
 
     ``attempt`` is the provider's own id of the login attempt, ``captures`` the hidden form field's text as forwarded,
-    ``started_at`` (epoch seconds) the moment the provider began the attempt, where it says so.
+    ``started_at`` (epoch seconds) the moment the provider began the attempt, where it says so. ``second_factor``: whether the
+    user has one; None where the provider does not say. ``gpc``: the browser sent Global Privacy Control.
     """
 
     tenant: str
@@ -132,6 +144,9 @@ class Attempt:
     sid: str | None
     ip: str | None
     user_agent: str | None
+    consent: "ToldConsent | None" = None
+    second_factor: bool | None = None
+    gpc: bool = False
 
 
 @dataclass(frozen=True, slots=True)

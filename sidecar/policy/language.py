@@ -4,8 +4,9 @@ What no evidence (each cause), a profile that is still learning, and an error le
 the code holds no default for them.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,8 @@ class Policy:
 
     ``mismatch_from``: LLR (nat) at and above which typing counts as a mismatch. ``prior``: probability of an impostor
     before any evidence. ``outcomes`` maps ``match``, ``mismatch``, ``insufficient.<state>``, ``unavailable.<cause>`` and
-    ``error`` to their consequences.
+    ``error`` to their consequences. ``audit_full``: what a decision becomes when the buffered audit log is full. ``digest``:
+    SHA-256 of the file.
     """
 
     id: str
@@ -61,6 +63,8 @@ class Policy:
     mismatch_from: float
     rules: tuple[Rule, ...]
     outcomes: Mapping[str, Consequence]
+    audit_full: Literal["continue", "error"] = "error"
+    digest: str = ""
 
 
 def outcome_key(outcome: Outcome, detail: str | None = None) -> str:
@@ -79,7 +83,7 @@ def load(path: Path) -> Policy:
 
 def parse(raw: bytes, name: str = "policy") -> Policy:
     """Parse the bytes of a policy file. Raises PolicyInvalid with file, line, column and a hint."""
-    return _Reader(name).read(_yaml(raw, name))
+    return replace(_Reader(name).read(_yaml(raw, name)), digest=hashlib.sha256(raw).hexdigest())
 
 
 def _yaml(raw: bytes, name: str) -> Any:
@@ -133,7 +137,7 @@ class _Reader:
             None,
             "policy",
             required=("schema", "id", "prior", "bands", "rules", "outcomes"),
-            optional=("description", "behavior_may_deny"),
+            optional=("description", "behavior_may_deny", "audit"),
         )
         if top["schema"] != 1:
             raise self._error(top, "schema", "this version reads schema: 1")
@@ -146,9 +150,18 @@ class _Reader:
             mismatch_from=self._number(keystroke, "mismatch_from", -6.0, 6.0),
             rules=self._rules(top),
             outcomes=self._outcomes(top),
+            audit_full=self._audit_full(top),
         )
         self._refuse_silent_deny(policy, top)
         return policy
+
+    def _audit_full(self, top: CommentedMap) -> Literal["continue", "error"]:
+        if "audit" not in top:
+            return "error"
+        audit = self._map(top["audit"], (top, "audit"), "audit", required=("full",))
+        if audit["full"] not in ("continue", "error"):
+            raise self._error(audit, "full", "must be continue or error")
+        return "continue" if audit["full"] == "continue" else "error"
 
     def _rules(self, top: CommentedMap) -> tuple[Rule, ...]:
         rules = []

@@ -65,6 +65,14 @@ SIGNALS: dict[str, Signal] = {
             values=(*_PROVENANCE, "mixed"),
         ),
         Signal(
+            "consent.state",
+            "string",
+            "where the person stands; nothing is scored unless given or other_basis",
+            "request, subjects",
+            values=("unknown", "given", "refused", "withdrawn", "other_basis"),
+        ),
+        Signal("consent.gpc", "bool", "the browser sent Global Privacy Control", "request"),
+        Signal(
             "risk.probability",
             "double",
             "probability of an impostor: the policy's prior moved by keystroke.llr; the prior itself without evidence",

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,7 @@ class Stage:
         self._sidecar = sidecar
         self._people = people
         self._last_step: dict[str, int] = {}
+        self._reader = ThreadPoolExecutor(1)
 
     def act(self, login: Login) -> Played:
         """Play one login in a fresh browser profile."""
@@ -143,7 +145,9 @@ class Stage:
             page.focus("#password")
             late = keyboard.play(context.new_cdp_session(page), PASSWORD, login.rows)
             page.wait_for_url(lambda url: "/login?" not in url or url.startswith(self._layout.app_url))
-            decision = self._sidecar.decisions.recent(None, 1)[0]
+            # On a thread of its own: this one already has the browser's event loop.
+            recent = self._sidecar.decisions.recent((TENANT,), 1)
+            decision = self._reader.submit(asyncio.run, recent).result()[0]
             answer = decision.body["answer"]
             if login.kind == "genuine" and answer["action"] == Action.STEP_UP:
                 self._second_factor(page, login.victim)

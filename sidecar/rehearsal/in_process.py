@@ -48,7 +48,12 @@ async def frozen_sidecar(settings_extra: Mapping[str, object] | None = None) -> 
         base = Path(directory)
         (base / "jwks.json").write_text(json.dumps({"keys": []}))
         idp = IdpSettings(
-            tenant=TENANT, issuer=ISSUER, jwks_file=base / "jwks.json", site_key="rehearsal", origins=(ISSUER,)
+            tenant=TENANT,
+            issuer=ISSUER,
+            jwks_file=base / "jwks.json",
+            site_key="rehearsal",
+            origins=(ISSUER,),
+            legal_basis="other",
         )
         settings = Settings(
             base_url=ISSUER, data_dir=base / "data", idps=(idp,), learning=LearningSettings(frozen=True)

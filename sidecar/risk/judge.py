@@ -23,6 +23,7 @@ from sidecar.domain.biometrics import (
     Score,
     Template,
 )
+from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Judgement, Outcome, SignalValue
 from sidecar.features import keystroke
 from sidecar.ports import Profile
@@ -34,6 +35,7 @@ from sidecar.wire import Batch
 FIELDS = ("username", "password")
 SHOWN_CONTRIBUTIONS = 6
 SPARED_HOLDS = 2
+NO_NEWS = Consent()
 
 SecretMode = Literal["positions", "summary", "off"]
 
@@ -133,8 +135,30 @@ def ranked(contributions: Sequence[Contribution]) -> tuple[Contribution, ...]:
     return tuple(sorted(contributions, key=lambda part: -part.share)[:SHOWN_CONTRIBUTIONS])
 
 
+def shadow_scores(
+    probes: Sequence[Probe], shadows: Sequence[Profile], detectors: Mapping[str, OneClassDetector]
+) -> list[dict[str, str | float]]:
+    """Score probes by templates of a coming model, which decide nothing yet; {field, model, llr} of each that can be scored."""
+    found: list[dict[str, str | float]] = []
+    for probe in probes:
+        for profile in shadows:
+            if profile.key.field == probe.field:
+                scored = score(probe, profile.template, detectors[profile.template.detector])
+                if isinstance(scored, Score):
+                    found.append({"field": probe.field, "model": profile.template.detector, "llr": scored.llr})
+    return found
+
+
 def facts(
-    judgement: Judgement, known: Known, *, action: str, client: str, usual: Sequence[Provenance | None], prior: float
+    judgement: Judgement,
+    known: Known,
+    *,
+    action: str,
+    client: str,
+    usual: Sequence[Provenance | None],
+    prior: float,
+    consent: Consent = NO_NEWS,
+    gpc: bool = False,
 ) -> dict[str, SignalValue]:
     """Name what is known, signal by signal, for the policy. What is not known is None, never a stand-in number."""
     deciding = known.profiles.get(judgement.deciding)
@@ -152,6 +176,8 @@ def facts(
         "provenance.password": _told(judgement.provenance.get("password")),
         "provenance.usual": usual_provenance(usual),
         "risk.probability": probability(judgement.llr, prior),
+        "consent.state": str(consent.state),
+        "consent.gpc": gpc,
     }
 
 

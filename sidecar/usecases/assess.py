@@ -7,34 +7,40 @@ policy's own word for errors, labelled ``degraded``.
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
 
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Cause, Probe
+from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
-from sidecar.errors import CaptureUsed, IdempotencyConflict, StorageFailed
+from sidecar.errors import AuditFull, CaptureUsed, IdempotencyConflict, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.policy.evaluate import decide
 from sidecar.policy.language import Policy
 from sidecar.ports import (
     Assertion,
     Assertions,
+    Audit,
+    AuditEntry,
     Captures,
     DecisionRecord,
     Decisions,
     Keys,
     OutboxItem,
+    Profile,
     Profiles,
+    Remembered,
     StoredDecision,
 )
 from sidecar.risk.fusion import level
-from sidecar.risk.judge import Known, facts, judge
+from sidecar.risk.judge import Known, facts, judge, shadow_scores
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.reasons import reason
+from sidecar.wire import encode_batches
 
 log = structlog.get_logger()
 
@@ -54,23 +60,30 @@ class Assessor:
     assertions: Assertions
     decisions: Decisions
     profiles: Profiles
+    audit: Audit
     clock: Callable[[], float]
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
-        if idempotency and (answer := self._again(attempt, idempotency)):
+        if idempotency and (answer := await self._again(attempt, idempotency)):
             await self.assertions.spend(assertion)
             return answer
         idp = self.settings.idp(attempt.issuer)
-        gathered = await gather(self.captures, self.keyring.captures, idp, attempt, self.clock)
+        subject = self.keyring.pseudonym(attempt.tenant, attempt.subject)
+        remembered = await self.profiles.remembered(attempt.tenant, subject, self.clock())
+        consent = self._consent(attempt, remembered)
+        barred = consent.under(idp.legal_basis).bars()
+        gathered = await gather(self.captures, self.keyring.captures, idp, attempt, self.clock, barred=barred)
+        known = replace(remembered, consent=consent)
         try:
             try:
-                return await self._conclude(attempt, gathered, assertion, idempotency)
+                return await self._conclude(attempt, known, gathered, assertion, idempotency)
             except CaptureUsed:
                 # Another decision used this capture, or these very timings: what is left is a login without evidence.
-                return await self._conclude(attempt, Gathered(Cause.REPLAYED), assertion, idempotency)
+                nothing = Gathered(barred or Cause.REPLAYED, gpc=gathered.gpc)
+                return await self._conclude(attempt, known, nothing, assertion, idempotency)
         except IdempotencyConflict:
-            if idempotency and (answer := self._again(attempt, idempotency)):
+            if idempotency and (answer := await self._again(attempt, idempotency)):
                 await self.assertions.spend(assertion)
                 return answer
             raise
@@ -82,6 +95,7 @@ class Assessor:
     async def _conclude(
         self,
         attempt: Attempt,
+        remembered: Remembered,
         gathered: Gathered,
         assertion: Assertion,
         idempotency: tuple[str, str] | None,
@@ -90,35 +104,40 @@ class Assessor:
         idp = self.settings.idp(attempt.issuer)
         subject = self.keyring.pseudonym(attempt.tenant, attempt.subject)
         context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
-        known = self._known(attempt.tenant, subject, context, now)
+        known = self._known(remembered.profiles, context, now)
         judgement = self._judge(gathered.evidence, known, idp.secret_fields)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
-        if digests and self.decisions.seen(attempt.tenant, digests):
+        if digests and await self.decisions.seen(attempt.tenant, digests):
             judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields), ()
+        consent = remembered.consent.under(idp.legal_basis)
         seen = facts(
             judgement,
             known,
             action=attempt.action,
             client=attempt.client,
-            usual=self.profiles.usual(attempt.tenant, subject),
+            usual=remembered.usual,
             prior=self.policy.prior,
+            consent=consent,
+            gpc=attempt.gpc or gathered.gpc,
         )
         verdict = decide(self.policy, seen)
         answer = Answer(
             decision_id=secrets.token_urlsafe(12),
-            consequence=verdict.consequence,
+            consequence=self._possible(attempt, verdict.consequence, consent),
             source=Source.SCORED,
             risk_level=level(judgement),
             rule_id=verdict.rule_id,
             reason=reason(judgement),
         )
+        entry = _entry(attempt, subject, answer, self.policy.id, now)
+        shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
         record = DecisionRecord(
             id=str(answer.decision_id),
             tenant=attempt.tenant,
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=_body(attempt, judgement, seen, verdict, answer),
+            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow},
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,
@@ -126,19 +145,57 @@ class Assessor:
             waiting=judgement.probes,
             outbox=tuple(_effects(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
+            entry=entry if self.settings.audit.mode == "strict" else None,
+            consent=remembered.consent if attempt.consent and remembered.consent.at == now else None,
+            events=_events(gathered, consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
         await self.decisions.record(record)
+        if record.entry is None:
+            try:
+                self.audit.later(entry)
+            except AuditFull:
+                if self.policy.audit_full == "error":
+                    raise
+                log.error("audit_full", decision=record.id)
         return answer
+
+    def _consent(self, attempt: Attempt, remembered: Remembered) -> Consent:
+        """Return where the person stands with what this request says of it; news carries this moment."""
+        told = attempt.consent
+        if told is None:
+            return remembered.consent
+        return remembered.consent.told(
+            given=told.given, version=told.version, recording=told.recording, at=self.clock()
+        )
+
+    def _possible(self, attempt: Attempt, consequence: Consequence, consent: Consent) -> Consequence:
+        """Replace a step-up that the user has no second factor for by what the client's settings say."""
+        if consequence.action is not Action.STEP_UP or attempt.second_factor is not False:
+            return consequence
+        client = self.settings.idp(attempt.issuer).client(attempt.client)
+        instead = "allow" if consent.bars() else client.without_second_factor
+        return Consequence(Action(instead), effects=consequence.effects)
 
     def _judge(self, evidence: Any, known: Known, mode: Any) -> Judgement:
         return judge(evidence, known, self.detectors, mode=mode, mismatch_from=self.policy.mismatch_from)
 
-    def _known(self, tenant: str, subject: str, context: str, now: float) -> Known:
+    def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
+        """Return templates of a coming model that are as ready as a serving one would have to be."""
+        return [
+            profile
+            for profile in profiles
+            if not profile.serving
+            and profile.key.context == context
+            and profile.samples >= self.settings.learning.ready_samples
+            and profile.template.detector in self.detectors
+        ]
+
+    def _known(self, profiles: Sequence[Profile], context: str, now: float) -> Known:
         found = {
             profile.key.field: profile
-            for profile in self.profiles.find(tenant, subject)
-            if profile.key.context == context and profile.key.modality == MODALITY
+            for profile in profiles
+            if profile.serving and profile.key.context == context and profile.key.modality == MODALITY
         }
         if any(profile.template.detector not in self.detectors for profile in found.values()):
             raise StorageFailed("a stored template is of a detector that this version does not have")
@@ -154,9 +211,9 @@ class Assessor:
             self.keyring.digest(tenant, subject, probe.layout.encode() + probe.values.tobytes()) for probe in probes
         )
 
-    def _again(self, attempt: Attempt, idempotency: tuple[str, str]) -> Answer | None:
+    async def _again(self, attempt: Attempt, idempotency: tuple[str, str]) -> Answer | None:
         key, digest = idempotency
-        found = self.decisions.repeated(attempt.issuer, key)
+        found = await self.decisions.repeated(attempt.issuer, key)
         if found is None:
             return None
         if found[0] != digest:
@@ -195,6 +252,28 @@ def _body(
         "trace": [asdict(rule) for rule in verdict.trace],
         "errors": list(verdict.errors),
     }
+
+
+def _entry(attempt: Attempt, subject: str, answer: Answer, policy: str, now: float) -> AuditEntry:
+    """What the audit chain remembers of a decision: what was decided by which rule, and nothing that was measured."""
+    details = {
+        "decision": answer.decision_id,
+        "client": attempt.client,
+        "action": str(answer.consequence.action),
+        "rule": answer.rule_id,
+        "source": str(answer.source),
+        "policy": policy,
+    }
+    return AuditEntry(attempt.tenant, "decision", attempt.issuer, subject, details, now)
+
+
+def _events(gathered: Gathered, consent: Consent, running: Sequence[str]) -> tuple[str, bytes] | None:
+    """Return the event stream for a running recording that the person agreed to by name; else it is dropped here."""
+    if consent.recording is None or consent.recording not in running or not consent.confirmed:
+        return None
+    if isinstance(gathered.evidence, Cause):
+        return None
+    return consent.recording, encode_batches(gathered.evidence)
 
 
 def _effects(attempt: Attempt, verdict: Verdict, decision: str, subject: str, now: float) -> list[OutboxItem]:

@@ -5,8 +5,9 @@ factor, unless the client says that the password suffices: a thief of a password
 also learns from logins that matched clearly (``ENOUGH_LLR``), a stricter bar than accepting.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Probe, ProfileState
@@ -28,6 +29,7 @@ class Completer:
     profiles: Profiles
     learning: Learning
     clock: Callable[[], float]
+    mismatch_from: float
 
     async def complete(
         self,
@@ -43,13 +45,13 @@ class Completer:
         """Close a decision; True when this report closed it. Raises BadRequest, NotFound, TokenReplayed, StorageFailed."""
         if outcome not in OUTCOMES:
             raise BadRequest(f"outcome must be one of {', '.join(OUTCOMES)}")
-        decision = self.decisions.get(tenant, decision_id)
+        decision = await self.decisions.get(tenant, decision_id)
         now = self.clock()
         if decision is None or decision.issuer != issuer:
             raise NotFound("no such decision")
         lessons: Sequence[Lesson] = ()
         if outcome == "succeeded" and now - decision.at <= COMPLETION_SECONDS and not self.settings.learning.frozen:
-            lessons = self._lessons(decision, second_factor=second_factor, now=now)
+            lessons = await self._lessons(decision, second_factor=second_factor, now=now)
         completion = {
             "outcome": outcome,
             "second_factor": second_factor,
@@ -61,16 +63,19 @@ class Completer:
         remember = second_factor or decision.body["answer"]["action"] == Action.ALLOW
         return await self.learning.complete(decision, completion, lessons, assertion, remember=remember)
 
-    def _lessons(self, decision: StoredDecision, *, second_factor: bool, now: float) -> list[Lesson]:
-        client = self.settings.idp(decision.issuer).client(str(decision.body["client"]))
+    async def _lessons(self, decision: StoredDecision, *, second_factor: bool, now: float) -> list[Lesson]:
+        idp = self.settings.idp(decision.issuer)
+        client = idp.client(str(decision.body["client"]))
         rules = self.settings.learning
-        found = {
-            (item.key.field, item.key.context): item for item in self.profiles.find(decision.tenant, decision.subject)
-        }
-        taught = self.learning.taught_since(decision.tenant, decision.subject, now - 86_400)
+        remembered = await self.profiles.remembered(decision.tenant, decision.subject, now)
+        consent = remembered.consent.under(idp.legal_basis)
+        if consent.bars() or not (consent.confirmed or second_factor):
+            return []
+        found = {(item.key.field, item.key.context): item for item in remembered.profiles if item.serving}
+        taught = await self.learning.taught_since(decision.tenant, decision.subject, now - 86_400)
         context = str(decision.body["context"])
         lessons = []
-        for probe in self.learning.waiting(decision.id):
+        for probe in await self.learning.waiting(decision.tenant, decision.id):
             profile = found.get((probe.field, context))
             state = (
                 profile.state(now=now, ready_samples=rules.ready_samples, stale_days=rules.stale_days)
@@ -80,12 +85,37 @@ class Completer:
             allowed = second_factor or (
                 _matched_clearly(decision, probe) if state is ProfileState.READY else client.password_suffices
             )
-            if allowed and taught.get(probe.field, 0) < rules.samples_per_day:
-                evidence = Evidence.SECOND_FACTOR if second_factor else Evidence.PASSWORD_ONLY
+            evidence = _evidence(decision, state, second_factor=second_factor)
+            today = sum(count for (field, _), count in taught.items() if field == probe.field)
+            unlike = evidence is Evidence.UNLIKE and taught.get((probe.field, evidence), 0) >= rules.unlike_per_day
+            if allowed and not unlike and today < rules.samples_per_day:
                 key = ProfileKey(decision.tenant, decision.subject, "keystroke", probe.field, context)
                 confirmed = _confirmed(profile, state, second_factor=second_factor)
-                lessons.append(Lesson(key, probe, evidence, now, confirmed))
+                model = profile.template.detector if profile else ""
+                lessons.append(Lesson(key, probe, evidence, now, confirmed, model, self._fits(decision, probe)))
         return lessons
+
+    def _fits(self, decision: StoredDecision, probe: Probe) -> bool | None:
+        """Tell whether the coming model would have asked for no more than the serving one; None where it said nothing."""
+        coming = _llr(decision.body.get("shadow_models", []), probe.field)
+        serving = _llr(decision.body["scores"], probe.field)
+        if coming is None:
+            return None
+        return coming < self.mismatch_from or (serving is not None and serving >= self.mismatch_from)
+
+
+def _llr(entries: Sequence[Mapping[str, Any]], field: str) -> float | None:
+    return next((float(entry["llr"]) for entry in entries if entry["field"] == field), None)
+
+
+def _evidence(decision: StoredDecision, state: ProfileState, *, second_factor: bool) -> Evidence:
+    """Name what confirmed a sample. One that is unlike a ready profile is told apart, so that few of them a day can be a
+    rule: whoever holds the second factor too must not replace a person's profile within an afternoon.
+    """
+    if not second_factor:
+        return Evidence.PASSWORD_ONLY
+    mismatched = decision.body["facts"]["keystroke.outcome"] == Outcome.MISMATCH
+    return Evidence.UNLIKE if mismatched and state is ProfileState.READY else Evidence.SECOND_FACTOR
 
 
 def _matched_clearly(decision: StoredDecision, probe: Probe) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from sidecar.errors import DeliveryFailed, NotFound, StorageFailed
-from sidecar.ports import Decisions, Directory, Outbox, OutboxItem, SessionEnder
+from sidecar.ports import AuditEntry, Decisions, Directory, Outbox, OutboxItem, SessionEnder
 
 log = structlog.get_logger()
 
@@ -30,12 +30,12 @@ class Enactor:
     async def deliver_due(self, limit: int = 20) -> int:
         """Try everything that is due once, all together, so that a slow provider delays a round and no more. Return how many
         were delivered."""
-        delivered = await asyncio.gather(*(self._deliver(item) for item in self.outbox.due(self.clock(), limit)))
+        delivered = await asyncio.gather(*(self._deliver(item) for item in await self.outbox.due(self.clock(), limit)))
         return sum(delivered)
 
     async def end_session(self, tenant: str, decision_id: str, *, scope: str, by: str) -> None:
         """Queue the end of the session that a decision let in. Raises NotFound when it names no session."""
-        decision = self.decisions.get(tenant, decision_id)
+        decision = await self.decisions.get(tenant, decision_id)
         completion = (decision.completion or {}) if decision else {}
         sid = completion.get("sid") or (decision.body["sid"] if decision else None)
         if decision is None or (scope == "session" and not sid):
@@ -48,7 +48,9 @@ class Enactor:
             "decision": decision_id,
         }
         item = OutboxItem(secrets.token_urlsafe(12), tenant, decision.issuer, "revoke", body, 0, self.clock())
-        await self.outbox.add([item])
+        details = {"decision": decision_id, "scope": scope}
+        entry = AuditEntry(tenant, "session.ended_by_operator", by, decision.subject, details, self.clock())
+        await self.outbox.add([item], entry)
 
     async def _deliver(self, item: OutboxItem) -> bool:
         try:
@@ -56,7 +58,7 @@ class Enactor:
                 log.info("notify", decision=item.body.get("decision"), rule=item.body.get("reason"))
             else:
                 ender = self.enders.get(item.issuer)
-                person = self.directory.person(item.tenant, str(item.body["subject"]))
+                person = await self.directory.person(item.tenant, str(item.body["subject"]))
                 if ender is None or "id" not in person:
                     raise DeliveryFailed("nobody to tell", permanent=True)
                 await ender.end(item, person["id"])

@@ -5,7 +5,7 @@ Whatever the browser did wrong ends as a named cause, never as an error of the l
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -16,7 +16,7 @@ from sidecar.errors import CaptureExpired, CaptureRefused, MalformedBatch, Stora
 from sidecar.features import keystroke
 from sidecar.keyring import batch_seal
 from sidecar.ports import Captures
-from sidecar.tokens import verify_capture
+from sidecar.tokens import CaptureClaims, verify_capture
 from sidecar.usecases.observe import CLOCK_SLACK_SECONDS
 from sidecar.wire import Batch, HiddenField, decode_batch, decode_hidden
 
@@ -26,16 +26,29 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A login's behaviour, or the cause why there is none; ``uses`` is what a decision on it uses up."""
+    """A login's behaviour, or the cause why there is none; ``uses`` is what a decision on it uses up.
+
+    ``gpc``: the browser sent Global Privacy Control when it opened the capture.
+    """
 
     evidence: Sequence[Batch] | Cause
     uses: tuple[str, ...] = ()
+    gpc: bool = False
 
 
 async def gather(
-    captures: Captures, key: bytes, idp: IdpSettings, attempt: Attempt, clock: Callable[[], float]
+    captures: Captures,
+    key: bytes,
+    idp: IdpSettings,
+    attempt: Attempt,
+    clock: Callable[[], float],
+    *,
+    barred: Cause | None = None,
 ) -> Gathered:
-    """Collect the batches of an attempt. A batch that is on its way is waited for, 100 ms at most."""
+    """Collect the batches of an attempt. A batch that is on its way is waited for, 100 ms at most.
+
+    ``barred``: why behaviour must not be looked at; then captures are only used up, and what they hold is never opened.
+    """
     try:
         fields = _merged([decode_hidden(text.encode()) for text in attempt.captures if text])
     except (MalformedBatch, UnicodeEncodeError):
@@ -44,13 +57,16 @@ async def gather(
         return Gathered(Cause.NO_CAPTURE)
     batches: list[Batch] = []
     uses: list[str] = []
+    gpc = False
     for field in fields:
-        found = await _one(captures, key, idp, attempt, field, clock)
-        if isinstance(found.evidence, Cause):
-            return found
-        batches += _after(batches, found.evidence)
+        found = await _one(captures, key, idp, attempt, field, clock, barred)
+        gpc = gpc or found.gpc
         uses += [use for use in found.uses if use not in uses]
-    return Gathered(batches, tuple(uses))
+        if not isinstance(found.evidence, Cause):
+            batches += _after(batches, found.evidence)
+        elif barred is None:
+            return found
+    return Gathered(barred or batches, tuple(uses), gpc)
 
 
 def _merged(fields: Sequence[HiddenField]) -> list[HiddenField]:
@@ -72,22 +88,36 @@ async def _one(
     attempt: Attempt,
     hidden: HiddenField,
     clock: Callable[[], float],
+    barred: Cause | None,
 ) -> Gathered:
     if hidden.t is None or hidden.c is None:
-        return _carried(hidden, attempt, clock())
-    try:
-        claims = verify_capture(hidden.t, key, now=clock())
-    except CaptureExpired:
-        return Gathered(Cause.EXPIRED)
-    except CaptureRefused:
-        return Gathered(Cause.FOREIGN)
-    if claims.capture != hidden.c or claims.site != idp.site_key or claims.attempt != attempt.attempt:
-        return Gathered(Cause.FOREIGN)
+        return Gathered(barred) if barred else _carried(hidden, attempt, clock())
+    claims = _permitted(hidden.t, hidden.c, key, idp, attempt, clock())
+    if isinstance(claims, Cause):
+        return Gathered(claims)
     uses = (f"capture:{claims.capture}",)
+    if barred:
+        return Gathered(barred, uses, claims.gpc)
     batches = await _joined(captures, hidden, hidden.t)
     if batches is None:
-        return Gathered(Cause.MALFORMED, uses)
-    return _checked(batches, hidden.n, uses, began=claims.issued, now=clock())
+        return Gathered(Cause.MALFORMED, uses, claims.gpc)
+    found = _checked(batches, hidden.n, uses, began=claims.issued, now=clock())
+    return replace(found, gpc=claims.gpc)
+
+
+def _permitted(
+    token: str, capture: str, key: bytes, idp: IdpSettings, attempt: Attempt, now: float
+) -> CaptureClaims | Cause:
+    """Return what a capture's token permits, or why it does not permit this login."""
+    try:
+        claims = verify_capture(token, key, now=now)
+    except CaptureExpired:
+        return Cause.EXPIRED
+    except CaptureRefused:
+        return Cause.FOREIGN
+    if claims.capture != capture or claims.site != idp.site_key or claims.attempt != attempt.attempt:
+        return Cause.FOREIGN
+    return claims
 
 
 def _carried(hidden: HiddenField, attempt: Attempt, now: float) -> Gathered:
@@ -107,7 +137,7 @@ async def _joined(captures: Captures, hidden: HiddenField, token: str) -> list[B
     found = {batch.seq: batch for batch in hidden.b}
     while True:
         # A page that stays open may have sent more since the form was sent; that is not part of this login.
-        stored = [(seq, sealed) for seq, sealed in captures.waiting(name) if seq < hidden.n]
+        stored = [(seq, sealed) for seq, sealed in await captures.waiting(name) if seq < hidden.n]
         if len(found.keys() | {seq for seq, _ in stored}) >= hidden.n or loop.time() >= deadline:
             break
         await asyncio.sleep(POLL_SECONDS)

@@ -8,8 +8,10 @@ from sidecar.tokens import CaptureClaims, sign_capture
 CAPTURE_SECONDS = 600
 
 
-def open_capture(site: IdpSettings, origin: str, attempt: str, key: bytes, *, now: float) -> tuple[str, str]:
+def open_capture(
+    site: IdpSettings, origin: str, attempt: str, key: bytes, *, now: float, gpc: bool = False
+) -> tuple[str, str]:
     """Return (capture id, token). Stateless: nothing is stored until a first batch arrives."""
     capture = secrets.token_urlsafe(16)
-    claims = CaptureClaims(capture, site.site_key, origin, attempt, now, int(now) + CAPTURE_SECONDS)
+    claims = CaptureClaims(capture, site.site_key, origin, attempt, now, int(now) + CAPTURE_SECONDS, gpc)
     return capture, sign_capture(claims, key)

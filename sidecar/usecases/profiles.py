@@ -7,7 +7,7 @@ from sidecar.keyring import Keyring
 from sidecar.ports import Profiles
 
 
-def describe(
+async def describe(
     profiles: Profiles, keyring: Keyring, rules: LearningSettings, tenant: str, subject: str, clock: Callable[[], float]
 ) -> list[dict[str, str | int | bool]]:
     """Return one row a profile: field, input context, state, samples, how many make it ready (ENR1)."""
@@ -21,5 +21,8 @@ def describe(
             "ready_at": rules.ready_samples,
             "confirmed": found.confirmed,
         }
-        for found in sorted(profiles.find(tenant, keyring.pseudonym(tenant, subject)), key=lambda item: item.key.field)
+        for found in sorted(
+            await profiles.find(tenant, keyring.pseudonym(tenant, subject)), key=lambda item: item.key.field
+        )
+        if found.serving
     ]

@@ -2,13 +2,13 @@
 
 from sidecar.errors import BadRequest
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertion, Assertions, Keys, Learning
+from sidecar.ports import Assertion, Assertions, Correction, Keys
 
 EVENTS = ("password_changed", "account_deleted", "logout")
 
 
 async def tell(
-    learning: Learning,
+    correction: Correction,
     assertions: Assertions,
     keys: Keys,
     keyring: Keyring,
@@ -17,6 +17,8 @@ async def tell(
     event: str,
     subject: str,
     assertion: Assertion,
+    by: str,
+    now: float,
 ) -> None:
     """Act on one event: a new password resets only that field; deletion forgets the person. Raises BadRequest."""
     if event not in EVENTS:
@@ -27,4 +29,5 @@ async def tell(
         return
     if event == "account_deleted":
         await keys.destroy(tenant, pseudonym)
-    await learning.reset(tenant, pseudonym, "password" if event == "password_changed" else None, assertion)
+    field = "password" if event == "password_changed" else None
+    await correction.reset(tenant, pseudonym, field, assertion, by, now)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from support.world import rows_of
 
+from sidecar.config import RetentionSettings
 from sidecar.domain.biometrics import Layout, Probe, Provenance, Sample, Template
 from sidecar.domain.decisions import Evidence
 from sidecar.errors import BatchOutOfOrder, CaptureUsed, GaitkeeperError, IdempotencyConflict, KeyUnknown, TokenReplayed
@@ -24,33 +25,45 @@ from sidecar.ports import (
     Assertions,
     Captures,
     DecisionRecord,
-    Decisions,
     Directory,
     Learning,
     Lesson,
     Outbox,
     OutboxItem,
     ProfileKey,
-    Profiles,
 )
 from sidecar.scoring import DETECTORS
-from sidecar.storage.sqlite.captures import SqliteCaptures
-from sidecar.storage.sqlite.database import Database
-from sidecar.storage.sqlite.decisions import SqliteAssertions, SqliteDecisions
-from sidecar.storage.sqlite.keystore import SqliteKeys
-from sidecar.storage.sqlite.outbox import SqliteOutbox
-from sidecar.storage.sqlite.profiles import SqliteProfiles
-from sidecar.storage.sqlite.schema import migrations
+from sidecar.storage.assertions import SqlAssertions
+from sidecar.storage.audit import SqlAudit, append
+from sidecar.storage.captures import SqlCaptures
+from sidecar.storage.correction import SqlCorrection
+from sidecar.storage.database import Database
+from sidecar.storage.decisions import SqlDecisions
+from sidecar.storage.evidence import Models
+from sidecar.storage.keystore import SqlKeys
+from sidecar.storage.outbox import SqlOutbox
+from sidecar.storage.postgres import Postgres
+from sidecar.storage.profiles import SqlProfiles
+from sidecar.storage.recordings import SqlRecordings
+from sidecar.storage.retention import SqlRetention
+from sidecar.storage.schema import prepare
+from sidecar.storage.sqlite import Sqlite
+from sidecar.storage.subjects import SqlSubjects
 
 pytestmark = pytest.mark.anyio
 NOW = 1_800_000_000.0
 
 
-def enroll(samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
-    return DETECTORS["nearest-recent-1"].enroll(samples, kinds, layout)
+def enroll(model: str, samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
+    made = DETECTORS["nearest-recent-1"].enroll(samples, kinds, layout)
+    return replace(made, detector=model)
 
 
-class EveryonesKeys(SqliteKeys):
+def models(current: str = "nearest-recent-1") -> Models:
+    return Models(current, frozenset({"nearest-recent-1", "coming"}), enroll, ready_samples=10)
+
+
+class EveryonesKeys(SqlKeys):
     """The real key store, which makes a person's key when a test first seals for them."""
 
     def seal(self, tenant: str, subject: str) -> Seal:
@@ -66,53 +79,85 @@ class EveryonesKeys(SqliteKeys):
 class Store:
     """One implementation of all ports. ``everything`` returns all its rows, to see that nothing was kept."""
 
+    database: Database
+    keys: SqlKeys
     captures: Captures
     assertions: Assertions
-    decisions: Decisions
+    decisions: SqlDecisions
     directory: Directory
-    profiles: Profiles
+    profiles: SqlProfiles
     learning: Learning
+    correction: SqlCorrection
+    subjects: SqlSubjects
+    recordings: SqlRecordings
     outbox: Outbox
-    everything: Callable[[], Any]
+    audit: SqlAudit
+    retention: SqlRetention
+
+    def everything(self) -> dict[str, list[Any]]:
+        driver: Any = self.database.driver
+        connection = driver.reader()
+        tables = driver.tables(connection)
+        connection.close()
+        return {name: sorted(self.database.read(f"SELECT * FROM {name}"), key=repr) for name in tables}
+
+    def of_model(self, current: str) -> SqlProfiles:
+        """The same store under a configuration that names another model."""
+        return SqlProfiles(self.database, self.keys, models(current))
 
 
 @asynccontextmanager
-async def sqlite(base: Path) -> AsyncIterator[Store]:
-    database = Database(base / "store.db", migrations)
-    Masters.init(base / "master.json")
-    keys = EveryonesKeys(base / "user-keys.db", Masters(f"file:{base / 'master.json'}"))
-
-    def everything() -> dict[str, list[tuple[Any, ...]]]:
-        tables = database.read("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
-        return {name: database.read(f"SELECT * FROM {name}") for (name,) in tables}
-
-    decisions, profiles = SqliteDecisions(database, keys), SqliteProfiles(database, keys, enroll)
+async def opened(driver: Any, key_driver: Any, base: Path) -> AsyncIterator[Store]:
+    prepare(driver, "data")
+    prepare(key_driver, "keys")
+    database = Database(driver, before_commit=append)
+    if not (base / "master.json").exists():
+        Masters.init(base / "master.json")
+    keys = EveryonesKeys(Database(key_driver), Masters(f"file:{base / 'master.json'}"))
+    decisions, profiles = SqlDecisions(database, keys), SqlProfiles(database, keys, models())
     try:
         yield Store(
-            SqliteCaptures(database),
-            SqliteAssertions(database),
+            database,
+            keys,
+            SqlCaptures(database),
+            SqlAssertions(database),
             decisions,
             decisions,
             profiles,
             profiles,
-            SqliteOutbox(database),
-            everything,
+            SqlCorrection(database, keys, models()),
+            SqlSubjects(database),
+            SqlRecordings(database, keys),
+            SqlOutbox(database),
+            SqlAudit(database, keys.audit_key()),
+            SqlRetention(database, keys, models(), RetentionSettings()),
         )
     finally:
         database.close()
         keys.close()
 
 
-STORES: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {"sqlite": sqlite}
+def sqlite(base: Path, _: pytest.FixtureRequest) -> AbstractAsyncContextManager[Store]:
+    return opened(Sqlite(base / "store.db"), Sqlite(base / "user-keys.db", journal="DELETE"), base)
+
+
+def postgres(base: Path, request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Store]:
+    url = request.getfixturevalue("postgres_url")
+    name = f"s{next(made)}"
+    return opened(Postgres(url, name), Postgres(url, f"{name}_keys"), base)
+
+
+STORES: dict[str, Callable[[Path, pytest.FixtureRequest], AbstractAsyncContextManager[Store]]] = {
+    "sqlite": sqlite,
+    "postgresql": postgres,
+}
+made = iter(range(10**9))
 
 
 @pytest.fixture(params=list(STORES))
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async with STORES[request.param](tmp_path) as opened:
-        yield opened
-
-
-made = iter(range(10**9))
+    async with STORES[request.param](tmp_path, request) as one:
+        yield one
 
 
 def fresh(name: str = "id") -> str:
@@ -166,9 +211,11 @@ def lesson(at: float = NOW, **changed: Any) -> Lesson:
 async def completed(
     store: Store, kept: DecisionRecord, outcome: str = "succeeded", lessons: Sequence[Lesson] = ()
 ) -> bool:
-    decision = store.decisions.get(kept.tenant, kept.id)
+    decision = await store.decisions.get(kept.tenant, kept.id)
     assert decision
-    return await store.learning.complete(decision, {"outcome": outcome, "sid": None}, lessons, assertion())
+    return await store.learning.complete(
+        decision, {"outcome": outcome, "second_factor": True, "sid": None, "at": NOW}, lessons, assertion()
+    )
 
 
 class TestDecisions:
@@ -176,16 +223,16 @@ class TestDecisions:
         await store.captures.append("c", 0, b"sealed", int(NOW) + 600)
         one = record(uses=("capture:c",))
         await store.decisions.record(one)
-        found = store.decisions.get("one", one.id)
+        found = await store.decisions.get("one", one.id)
         assert found
         assert (found.id, found.subject, found.at, found.completion) == (one.id, "subject", NOW, None)
         assert found.body == one.body
-        assert store.decisions.seen("one", one.digests)
-        assert store.directory.person("one", "subject") == {"id": "ann", "name": "Ann"}
-        assert [item.id for item in store.outbox.due(NOW, 10)] == [one.outbox[0].id]
-        (waiting,) = store.learning.waiting(one.id)
+        assert await store.decisions.seen("one", one.digests)
+        assert await store.directory.person("one", "subject") == {"id": "ann", "name": "Ann"}
+        assert [item.id for item in await store.outbox.due(NOW, 10)] == [one.outbox[0].id]
+        (waiting,) = await store.learning.waiting("one", one.id)
         np.testing.assert_array_equal(waiting.values, one.waiting[0].values)
-        assert store.captures.waiting("c") == []
+        assert await store.captures.waiting("c") == []
 
     @pytest.mark.parametrize(
         ("again", "error"),
@@ -209,7 +256,7 @@ class TestDecisions:
         with pytest.raises(error):
             await store.decisions.record(second)
         assert store.everything() == before
-        assert store.directory.person("one", "other") == {}
+        assert await store.directory.person("one", "other") == {}
 
     async def test_a_refused_one_does_not_take_those_written_with_it_along(self, store: Store) -> None:
         first = record()
@@ -217,7 +264,9 @@ class TestDecisions:
         many = [record(uses=first.uses) if number % 2 else record() for number in range(20)]
         results = await asyncio.gather(*(store.decisions.record(one) for one in many), return_exceptions=True)
         assert [isinstance(result, CaptureUsed) for result in results] == [bool(number % 2) for number in range(20)]
-        assert {one.id for one in store.decisions.recent(None, 50)} == {first.id} | {one.id for one in many[::2]}
+        assert {one.id for one in await store.decisions.recent(["one"], 50)} == {first.id} | {
+            one.id for one in many[::2]
+        }
 
     async def test_of_many_at_once_on_one_capture_exactly_one_wins(self, store: Store) -> None:
         results = await asyncio.gather(
@@ -225,8 +274,8 @@ class TestDecisions:
         )
         assert sum(result is None for result in results) == 1
         assert sum(isinstance(result, CaptureUsed) for result in results) == 24
-        assert len(store.decisions.recent(None, 50)) == 1
-        assert len(store.outbox.due(NOW, 50)) == 1
+        assert len(await store.decisions.recent(["one"], 50)) == 1
+        assert len(await store.outbox.due(NOW, 50)) == 1
 
     async def test_sec1_of_many_at_once_with_one_jti_exactly_one_wins(self, store: Store) -> None:
         same = assertion()
@@ -246,40 +295,42 @@ class TestDecisions:
     async def test_digests_are_a_tenants_own(self, store: Store) -> None:
         one = record()
         await store.decisions.record(one)
-        assert not store.decisions.seen("two", one.digests)
-        assert not store.decisions.seen("one", [])
-        assert store.decisions.seen("one", ["unknown", *one.digests])
+        assert not await store.decisions.seen("two", one.digests)
+        assert not await store.decisions.seen("one", [])
+        assert await store.decisions.seen("one", ["unknown", *one.digests])
         await store.decisions.record(record(tenant="two", digests=one.digests))
 
     async def test_repeated_returns_the_first_decision_of_a_key(self, store: Store) -> None:
         one = record(idempotency=("key", "digest one"))
         await store.decisions.record(one)
-        found = store.decisions.repeated("http://idp", "key")
+        found = await store.decisions.repeated("http://idp", "key")
         assert found
         assert (found[0], found[1].id) == ("digest one", one.id)
-        assert store.decisions.repeated("http://other", "key") is None
-        assert store.decisions.repeated("http://idp", "other") is None
+        assert await store.decisions.repeated("http://other", "key") is None
+        assert await store.decisions.repeated("http://idp", "other") is None
 
     async def test_a_decision_is_its_tenants_own(self, store: Store) -> None:
         one = record()
         await store.decisions.record(one)
-        assert store.decisions.get("two", one.id) is None
-        assert store.decisions.get("one", "unknown") is None
-        assert store.directory.person("two", "subject") == {}
+        assert await store.decisions.get("two", one.id) is None
+        assert await store.decisions.get("one", "unknown") is None
+        assert await store.directory.person("two", "subject") == {}
 
-    async def test_recent_is_newest_first_and_after_means_newer(self, store: Store) -> None:
+    async def test_recent_is_newest_first_and_of_the_tenants_asked_for(self, store: Store) -> None:
         many = [record() for _ in range(5)]
         for one in many:
             await store.decisions.record(one)
         names = [one.id for one in many]
-        assert [one.id for one in store.decisions.recent(None, 3)] == names[:1:-1]
-        assert [one.id for one in store.decisions.recent(names[2], 10)] == [names[4], names[3]]
-        assert store.decisions.recent(names[4], 10) == []
+        assert [one.id for one in await store.decisions.recent(["one"], 3)] == names[:1:-1]
+        await store.decisions.record(record(tenant="two"))
+        assert [one.id for one in await store.decisions.recent(["one"], 1)] == [names[4]]
+        assert len(await store.decisions.recent(["one", "two"], 10)) == 6
+        assert await store.decisions.recent([], 10) == []
 
     async def test_the_newest_name_of_a_person_holds(self, store: Store) -> None:
         await store.decisions.record(record())
         await store.decisions.record(record(directory={"id": "ann", "name": "Ann Newname"}))
-        assert store.directory.person("one", "subject")["name"] == "Ann Newname"
+        assert (await store.directory.person("one", "subject"))["name"] == "Ann Newname"
 
     async def test_prv6_no_plain_name_and_no_timing_is_stored(self, store: Store) -> None:
         await store.decisions.record(record(directory={"id": "someone-special", "name": "Special Name"}))
@@ -292,8 +343,8 @@ class TestCaptures:
         for seq in (0, 1, 5):
             await store.captures.append("c", seq, bytes([seq]), int(NOW) + 600)
         await store.captures.append("d", 0, b"d", int(NOW) + 600)
-        assert store.captures.waiting("c") == [(0, b"\0"), (1, b"\1"), (5, b"\5")]
-        assert store.captures.waiting("unknown") == []
+        assert await store.captures.waiting("c") == [(0, b"\0"), (1, b"\1"), (5, b"\5")]
+        assert await store.captures.waiting("unknown") == []
 
     @pytest.mark.parametrize("seq", [0, 2, 3])
     async def test_a_replayed_or_lower_number_is_refused(self, store: Store, seq: int) -> None:
@@ -309,7 +360,7 @@ class TestCaptures:
         await store.decisions.record(record(uses=("capture:c",)))
         with pytest.raises(CaptureUsed):
             await store.captures.append("c", 1, b"1", int(NOW) + 600)
-        assert store.captures.waiting("c") == []
+        assert await store.captures.waiting("c") == []
 
     async def test_of_many_with_one_number_at_once_exactly_one_is_kept(self, store: Store) -> None:
         results = await asyncio.gather(
@@ -317,13 +368,13 @@ class TestCaptures:
             return_exceptions=True,
         )
         assert sum(result is None for result in results) == 1
-        assert len(store.captures.waiting("c")) == 1
+        assert len(await store.captures.waiting("c")) == 1
 
     async def test_one_capture_holds_a_bounded_number_of_batches(self, store: Store) -> None:
         with pytest.raises(BatchOutOfOrder):
             for seq in range(1000):
                 await store.captures.append("c", seq, b"x", int(NOW) + 600)
-        assert 10 <= len(store.captures.waiting("c")) <= 200
+        assert 10 <= len(await store.captures.waiting("c")) <= 200
 
     async def test_purge_drops_what_is_over_and_nothing_else(self, store: Store) -> None:
         await store.captures.append("old", 0, b"x", int(NOW) - 1)
@@ -333,23 +384,26 @@ class TestCaptures:
         abandoned, waiting = record(at=NOW - 3601), record(at=NOW - 3599)
         await store.decisions.record(abandoned)
         await store.decisions.record(waiting)
-        assert await store.captures.purge(NOW) == 3
-        assert (store.captures.waiting("old"), len(store.captures.waiting("new"))) == ([], 1)
+        assert sum((await store.retention.purge(NOW)).values()) == 3
+        assert (await store.captures.waiting("old"), len(await store.captures.waiting("new"))) == ([], 1)
         await store.assertions.spend(("http://idp", "old", int(NOW)))
         with pytest.raises(TokenReplayed):
             await store.assertions.spend(("http://idp", "new", int(NOW)))
-        assert (store.learning.waiting(abandoned.id), len(store.learning.waiting(waiting.id))) == ([], 1)
-        assert await store.captures.purge(NOW) == 0
+        assert (
+            await store.learning.waiting("one", abandoned.id),
+            len(await store.learning.waiting("one", waiting.id)),
+        ) == ([], 1)
+        assert sum((await store.retention.purge(NOW)).values()) == 0
 
     async def test_purge_keeps_what_refuses_a_replay_as_long_as_it_could_be_replayed(self, store: Store) -> None:
         one = record(uses=("capture:c",), at=NOW)
         await store.decisions.record(one)
-        await store.captures.purge(NOW + 700)  # a capture lives for 600 seconds
+        await store.retention.purge(NOW + 700)  # a capture lives for 600 seconds
         with pytest.raises(CaptureUsed):
             await store.captures.append("c", 0, b"x", int(NOW) + 600)
-        await store.captures.purge(NOW + 300 * 86_400)
-        assert store.decisions.seen("one", one.digests)
-        assert store.decisions.get("one", one.id)
+        await store.retention.purge(NOW + 300 * 86_400)
+        assert await store.decisions.seen("one", one.digests)
+        assert await store.decisions.get("one", one.id)
 
 
 class TestLearning:
@@ -358,39 +412,41 @@ class TestLearning:
         await store.decisions.record(one)
         assert await completed(store, one, lessons=[lesson()])
         assert not await completed(store, one, lessons=[lesson()])
-        (found,) = store.profiles.find("one", "subject")
+        (found,) = await store.profiles.find("one", "subject")
         assert (found.samples, found.confirmed, found.last_at) == (1, True, NOW)
-        assert store.learning.waiting(one.id) == []
-        decision = store.decisions.get("one", one.id)
+        assert await store.learning.waiting("one", one.id) == []
+        decision = await store.decisions.get("one", one.id)
         assert decision
-        assert decision.completion == {"outcome": "succeeded", "sid": None}
+        assert decision.completion == {"outcome": "succeeded", "second_factor": True, "sid": None, "at": NOW}
 
     async def test_enr2_completed_by_many_at_once_it_teaches_once(self, store: Store) -> None:
         one = record()
         await store.decisions.record(one)
         closed = await asyncio.gather(*(completed(store, one, lessons=[lesson()]) for _ in range(10)))
         assert sum(closed) == 1
-        assert store.profiles.find("one", "subject")[0].samples == 1
-        assert len(store.profiles.usual("one", "subject")) == 1
+        assert (await store.profiles.find("one", "subject"))[0].samples == 1
+        assert len(await store.profiles.usual("one", "subject")) == 1
 
     @pytest.mark.parametrize("outcome", ["failed", "abandoned"])
     async def test_enr2_what_did_not_succeed_teaches_nothing(self, store: Store, outcome: str) -> None:
         one = record()
         await store.decisions.record(one)
         assert await completed(store, one, outcome, [lesson()])
-        assert store.profiles.find("one", "subject") == []
-        assert store.profiles.usual("one", "subject") == []
-        assert store.learning.waiting(one.id) == []
+        assert await store.profiles.find("one", "subject") == []
+        assert await store.profiles.usual("one", "subject") == []
+        assert await store.learning.waiting("one", one.id) == []
 
     async def test_a_replayed_assertion_closes_and_teaches_nothing(self, store: Store) -> None:
         one, same = record(), assertion()
         await store.decisions.record(one)
         await store.assertions.spend(same)
-        decision = store.decisions.get("one", one.id)
+        decision = await store.decisions.get("one", one.id)
         assert decision
         before = store.everything()
         with pytest.raises(TokenReplayed):
-            await store.learning.complete(decision, {"outcome": "succeeded"}, [lesson()], same)
+            await store.learning.complete(
+                decision, {"outcome": "succeeded", "second_factor": True, "at": NOW}, [lesson()], same
+            )
         assert store.everything() == before
 
     async def test_usual_keeps_the_newest_five(self, store: Store) -> None:
@@ -398,7 +454,7 @@ class TestLearning:
             one = record(body={"facts": {"provenance.password": how}, "sid": None})
             await store.decisions.record(one)
             await completed(store, one)
-        kept = store.profiles.usual("one", "subject")
+        kept = await store.profiles.usual("one", "subject")
         assert kept == [Provenance.FILLED, Provenance.NONE, None, Provenance.PASTED, Provenance.FILLED]
 
     async def test_profiles_are_kept_apart_by_every_part_of_their_key(self, store: Store) -> None:
@@ -411,50 +467,53 @@ class TestLearning:
             key(modality="mouse"),
         ]
         await store.learning.import_samples([lesson(key=each) for each in others for _ in range(2)], "origin")
-        assert len(store.profiles.find("one", "subject")) == 4
-        assert len(store.profiles.find("two", "subject")) == 1
-        assert all(len(store.profiles.samples(each)) == 2 for each in others)
+        assert len(await store.profiles.find("one", "subject")) == 4
+        assert len(await store.profiles.find("two", "subject")) == 1
+        assert [len(await store.profiles.samples(each)) for each in others] == [2] * 6
 
     async def test_samples_are_oldest_first_and_bounded_to_the_newest(self, store: Store) -> None:
-        probes = [probe(number) for number in range(203)]
+        probes = [probe(number) for number in range(303)]
         await store.learning.import_samples(
             [lesson(at=NOW + number, probe=each) for number, each in enumerate(probes)], "origin"
         )
-        kept = store.profiles.samples(key())
-        assert [sample.at for sample in kept] == [NOW + number for number in range(3, 203)]
+        kept = await store.profiles.samples(key())
+        assert [sample.at for sample in kept] == [NOW + number for number in range(3, 303)]
         np.testing.assert_allclose(kept[-1].values, probes[-1].values)
-        assert store.profiles.find("one", "subject")[0].samples == 200
+        assert (await store.profiles.find("one", "subject"))[0].samples == 200
 
     async def test_one_stray_length_does_not_unseat_a_profile(self, store: Store) -> None:
         lessons = [lesson(at=NOW + number) for number in range(12)]
         await store.learning.import_samples([*lessons, lesson(at=NOW + 20, probe=probe(1, length=9))], "origin")
-        (found,) = store.profiles.find("one", "subject")
+        (found,) = await store.profiles.find("one", "subject")
         assert (found.samples, len(found.template.center)) == (12, 24)
 
     async def test_taught_since_counts_by_field(self, store: Store) -> None:
         lessons = [lesson(at=NOW - 10), lesson(at=NOW), lesson(at=NOW), lesson(at=NOW, key=key("username"))]
         await store.learning.import_samples(lessons, "origin")
-        assert dict(store.learning.taught_since("one", "subject", NOW - 5)) == {"password": 2, "username": 1}
-        assert dict(store.learning.taught_since("two", "subject", 0)) == {}
+        assert dict(await store.learning.taught_since("one", "subject", NOW - 5)) == {
+            ("password", Evidence.SECOND_FACTOR): 2,
+            ("username", Evidence.SECOND_FACTOR): 1,
+        }
+        assert dict(await store.learning.taught_since("two", "subject", 0)) == {}
 
     async def test_enr4_resetting_one_field_leaves_the_other(self, store: Store) -> None:
         await store.learning.import_samples([lesson(), lesson(key=key("username"))], "origin")
         one = record(waiting=(probe(900), probe(901, "username")))
         await store.decisions.record(one)
-        await store.learning.reset("one", "subject", "password", assertion())
-        assert [found.key.field for found in store.profiles.find("one", "subject")] == ["username"]
-        assert [waiting.field for waiting in store.learning.waiting(one.id)] == ["username"]
-        assert store.profiles.samples(key()) == []
-        assert store.decisions.get("one", one.id)
+        await store.correction.reset("one", "subject", "password", assertion(), "test", NOW)
+        assert [found.key.field for found in await store.profiles.find("one", "subject")] == ["username"]
+        assert [waiting.field for waiting in await store.learning.waiting("one", one.id)] == ["username"]
+        assert await store.profiles.samples(key()) == []
+        assert await store.decisions.get("one", one.id)
 
     async def test_enr4_a_password_change_between_reading_and_closing_wins(self, store: Store) -> None:
         """The old password's probe was learned into the new profile when the user name's probe was waiting too."""
         one = record(waiting=(probe(910), probe(911, "username")))
         await store.decisions.record(one)
         lessons = [lesson(), lesson(key=key("username"))]
-        await store.learning.reset("one", "subject", "password", assertion())
+        await store.correction.reset("one", "subject", "password", assertion(), "test", NOW)
         assert await completed(store, one, lessons=lessons)
-        assert [found.key.field for found in store.profiles.find("one", "subject")] == ["username"]
+        assert [found.key.field for found in await store.profiles.find("one", "subject")] == ["username"]
 
     async def test_forgetting_a_person_leaves_no_row_that_names_them(self, store: Store) -> None:
         for subject in ("subject", "other"):
@@ -462,62 +521,69 @@ class TestLearning:
             await store.decisions.record(kept)
             await completed(store, kept, lessons=[lesson(key=key(subject=subject))])
             await store.decisions.record(record(subject=subject, outbox=(item(body={"subject": subject}),)))
-        await store.learning.reset("one", "subject", None, assertion())
-        assert "'subject'" not in repr(store.everything())
-        assert '"subject":"subject"' not in repr(store.everything())
-        assert len(store.profiles.find("one", "other")) == 1
-        assert len(store.outbox.due(NOW, 10)) == 2
-        assert store.directory.person("one", "other")
+        await store.correction.reset("one", "subject", None, assertion(), "test", NOW)
+        kept_rows = store.everything()
+        assert {row[5] for row in kept_rows.pop("audit")} == {
+            "subject",
+            "other",
+        }  # of pseudonyms, as long as it is kept
+        assert "'subject'" not in repr(kept_rows)
+        assert '"subject":"subject"' not in repr(kept_rows)
+        assert len(await store.profiles.find("one", "other")) == 1
+        assert len(await store.outbox.due(NOW, 10)) == 2
+        assert await store.directory.person("one", "other")
 
     async def test_forgetting_is_the_tenants_own(self, store: Store) -> None:
         await store.learning.import_samples([lesson(key=key(tenant="two"))], "origin")
-        await store.learning.reset("one", "subject", None, assertion())
-        assert len(store.profiles.find("two", "subject")) == 1
+        await store.correction.reset("one", "subject", None, assertion(), "test", NOW)
+        assert len(await store.profiles.find("two", "subject")) == 1
 
     async def test_a_reset_with_a_replayed_assertion_forgets_nothing(self, store: Store) -> None:
         same = assertion()
         await store.assertions.spend(same)
         await store.learning.import_samples([lesson()], "origin")
         with pytest.raises(TokenReplayed):
-            await store.learning.reset("one", "subject", None, same)
-        assert len(store.profiles.find("one", "subject")) == 1
+            await store.correction.reset("one", "subject", None, same, "test", NOW)
+        assert len(await store.profiles.find("one", "subject")) == 1
 
     async def test_lessons_of_a_forgotten_decision_are_not_learned(self, store: Store) -> None:
         one = record()
         await store.decisions.record(one)
-        decision = store.decisions.get("one", one.id)
-        await store.learning.reset("one", "subject", None, assertion())
+        decision = await store.decisions.get("one", one.id)
+        await store.correction.reset("one", "subject", None, assertion(), "test", NOW)
         assert decision
-        assert not await store.learning.complete(decision, {"outcome": "succeeded"}, [lesson()], assertion())
-        assert store.profiles.find("one", "subject") == []
+        assert not await store.learning.complete(
+            decision, {"outcome": "succeeded", "second_factor": True, "at": NOW}, [lesson()], assertion()
+        )
+        assert await store.profiles.find("one", "subject") == []
 
 
 class TestOutbox:
     async def test_due_is_oldest_first_and_bounded(self, store: Store) -> None:
         many = [item(created=NOW - number) for number in range(5)]
         await store.outbox.add(many)
-        assert [each.id for each in store.outbox.due(NOW, 3)] == [each.id for each in many[:1:-1]]
-        assert store.outbox.due(NOW - 10, 10) == []
+        assert [each.id for each in await store.outbox.due(NOW, 3)] == [each.id for each in many[:1:-1]]
+        assert await store.outbox.due(NOW - 10, 10) == []
 
     async def test_what_was_delivered_is_not_due_again(self, store: Store) -> None:
         one = item()
         await store.outbox.add([one])
         await store.outbox.settle(one.id, delivered=True, error=None, again_at=None)
-        assert store.outbox.due(NOW * 2, 10) == []
+        assert await store.outbox.due(NOW * 2, 10) == []
 
     async def test_a_failure_waits_and_counts(self, store: Store) -> None:
         one = item()
         await store.outbox.add([one])
         await store.outbox.settle(one.id, delivered=False, error="answered 500", again_at=NOW + 4)
-        assert store.outbox.due(NOW + 3, 10) == []
-        (again,) = store.outbox.due(NOW + 4, 10)
+        assert await store.outbox.due(NOW + 3, 10) == []
+        (again,) = await store.outbox.due(NOW + 4, 10)
         assert (again.id, again.attempts, again.body, again.created) == (one.id, 1, one.body, one.created)
         await store.outbox.settle(one.id, delivered=False, error="gone", again_at=None)
-        assert store.outbox.due(NOW * 2, 10) == []
+        assert await store.outbox.due(NOW * 2, 10) == []
 
     async def test_the_same_item_is_never_queued_twice(self, store: Store) -> None:
         one = item()
         await store.outbox.add([one])
         with pytest.raises(Exception, match=r"."):
             await store.outbox.add([item(), one])
-        assert len(store.outbox.due(NOW, 10)) == 1
+        assert len(await store.outbox.due(NOW, 10)) == 1

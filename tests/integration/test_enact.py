@@ -87,12 +87,26 @@ async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
 async def mismatch(world: World, sub: str = "ann") -> dict[str, Any]:
     await world.enroll(sub, OWNER)
     answer = await world.idp.evaluate(sub, carried(STRANGER, 1), sid=f"sid-of-{sub}")
-    assert world.last_body()["answer"]["rule_id"] == "keystroke-mismatch"
+    assert (await world.last_body())["answer"]["rule_id"] == "keystroke-mismatch"
     return answer
 
 
 def queued(world: World) -> list[dict[str, Any]]:
-    names = ("number", "id", "tenant", "issuer", "kind", "body", "attempts", "due", "created", "delivered", "error")
+    names = (
+        "number",
+        "id",
+        "tenant",
+        "issuer",
+        "kind",
+        "subject",
+        "decision",
+        "body",
+        "attempts",
+        "due",
+        "created",
+        "delivered",
+        "error",
+    )
     return [dict(zip(names, row, strict=True)) for row in world.rows("outbox")]
 
 

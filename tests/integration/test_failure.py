@@ -195,7 +195,7 @@ class TestDamaged:
         from sidecar.storage.arrays import pack_template
 
         await world.enroll("ann", OWNER)
-        (found,) = world.inside.profiles.find("one", world.pseudonym("ann"))
+        (found,) = await world.inside.profiles.find("one", world.pseudonym("ann"))
         key = found.key
         place = ("templates", "sealed", key.tenant, key.subject, key.modality, key.field, key.context)
         strange = pack_template(replace(found.template, detector="from-the-future-9"))
@@ -208,19 +208,19 @@ class TestDamaged:
         hidden = await page.typed(rows_of(OWNER, 1))
         change(world, "UPDATE waiting_batches SET sealed = x'00'")
         answer = await world.idp.evaluate("ann", hidden, attempt=page.attempt)
-        assert (answer["action"], world.last_body()["facts"]["keystroke.cause"]) == ("step_up", "malformed")
+        assert (answer["action"], (await world.last_body())["facts"]["keystroke.cause"]) == ("step_up", "malformed")
 
     async def test_a_damaged_sample_teaches_nothing_and_closes_nothing(self, world: World) -> None:
         await world.enroll("ann", OWNER)
         answer = await world.idp.evaluate("ann", carried(OWNER, 1))
-        change(world, "UPDATE samples SET sealed = x'00' WHERE id = 3")
+        change(world, "UPDATE samples SET sealed = x'00' WHERE number = 3")
         before = world.dump("assertions")
         response = await world.idp.complete(answer["decision_id"], second_factor=True)
         assert (response.status_code, response.json()["error"]) == (503, "seal_broken")
         assert world.dump("assertions") == before
 
     async def test_a_database_of_a_newer_version_is_not_opened(self, world: World) -> None:
-        change(world, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('gaitkeeper', 'z', '')")
+        change(world, "INSERT INTO schema_version VALUES (9999, 'from_the_future', 0)")
         with pytest.raises(StorageFailed, match="newer"):
             build(world.settings)
 
@@ -359,7 +359,7 @@ class TestOperatorPage:
     """What the page shows and does; its login through a real provider is tested end to end elsewhere."""
 
     def cookie(self, world: World, **changed: Any) -> dict[str, str]:
-        who = {"name": "Olive", "roles": ["admin"], "csrf": "right", "until": int(time.time()) + 60} | changed
+        who = {"name": "Olive", "roles": ["administrator"], "csrf": "right", "until": int(time.time()) + 60} | changed
         signer = itsdangerous.TimestampSigner(world.inside.keyring.cookies)
         signed = signer.sign(base64.b64encode(json.dumps({"operator": who}).encode())).decode()
         return {"Cookie": f"gaitkeeper_operator={signed}"}
@@ -368,7 +368,9 @@ class TestOperatorPage:
     async def test_without_a_login_it_is_401(self, worlds: Any, path: str) -> None:
         world: World = await worlds(operator=True)
         await world.idp.evaluate("ann", carried(OWNER, 1))
-        forged = base64.b64encode(json.dumps({"operator": {"roles": ["admin"], "until": 9e12}}).encode()).decode()
+        forged = base64.b64encode(
+            json.dumps({"operator": {"roles": ["administrator"], "until": 9e12}}).encode()
+        ).decode()
         for cookie in ({}, {"Cookie": f"gaitkeeper_operator={forged}"}, {"Cookie": f"gaitkeeper_operator={forged}.x.y"},
                        self.cookie(world, until=int(time.time()) - 1)):  # fmt: skip
             response = await world.http.get(path, headers=cookie)

@@ -35,6 +35,10 @@ TABLES = (
     "provenance",
     "directory",
     "outbox",
+    "checkpoints",
+    "subjects",
+    "recordings",
+    "recorded",
 )
 
 
@@ -256,8 +260,8 @@ class World:
     def pseudonym(self, sub: str, caller: Caller | None = None) -> str:
         return self.inside.keyring.pseudonym(self.settings.idp((caller or self.idp).issuer).tenant, sub)
 
-    def last_body(self) -> dict[str, Any]:
-        return dict(self.inside.decisions.recent(None, 1)[0].body)
+    async def last_body(self) -> dict[str, Any]:
+        return dict((await self.inside.decisions.recent(self.settings.tenants, 1))[0].body)
 
 
 def make_settings(base: Path, **extra: Any) -> tuple[Settings, list[SigningKey]]:
@@ -275,6 +279,7 @@ def make_settings(base: Path, **extra: Any) -> tuple[Settings, list[SigningKey]]
             "jwks_file": jwks,
             "site_key": f"site-{name}",
             "origins": (url,),
+            "legal_basis": "other",  # consent has tests of its own
             "clients": {"lenient": ClientSettings(password_suffices=True)},
         }
         idps.append(IdpSettings(**(wanted | per_idp)))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.world import rows_of
 
-from sidecar.errors import ConfigInvalid, StorageFailed
+from sidecar.errors import ConfigInvalid, NotFound, StorageFailed
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.keyring import Keyring, Seal, batch_seal, derive
 from sidecar.masters import Masters
@@ -18,7 +18,10 @@ from sidecar.rehearsal.payload import hidden_field
 from sidecar.scoring import DETECTORS
 from sidecar.scoring.contract import Sample
 from sidecar.storage.arrays import pack_probe, pack_template
-from sidecar.storage.sqlite.keystore import SqliteKeys
+from sidecar.storage.database import Database
+from sidecar.storage.keystore import SqlKeys
+from sidecar.storage.schema import prepare
+from sidecar.storage.sqlite import Sqlite
 from sidecar.wire import decode_hidden, encode_batch
 
 
@@ -27,9 +30,11 @@ def load_keyring(base: Path) -> Keyring:
     master = base / "master.json"
     if not master.exists():
         Masters.init(master)
-    keys = SqliteKeys(base / "user-keys.db", Masters(f"file:{master}"))
+    driver = Sqlite(base / "user-keys.db", journal="DELETE")
+    prepare(driver, "keys")
+    keys = SqlKeys(Database(driver), Masters(f"file:{master}"))
     try:
-        return keys.keyring()
+        return keys.keyring(["tenant", "one", "two"])
     finally:
         keys.close()
 
@@ -125,7 +130,8 @@ def test_keys_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
 
 def test_no_two_purposes_share_a_key(tmp_path: Path) -> None:
     ring = load_keyring(tmp_path)
-    made = [ring.captures, ring.pseudonyms, ring.digests, bytes.fromhex(ring.cookies)]
+    mine = [key for tenant in ring.tenants.values() for key in (tenant.pseudonyms, tenant.digests)]
+    made = [ring.captures, *mine, bytes.fromhex(ring.cookies)]
     assert len(set(made)) == len(made)
     assert all(len(key) == 32 for key in made)
     master = json.loads((tmp_path / "master.json").read_text())["keys"].values()
@@ -159,12 +165,14 @@ def test_prv6_pseudonyms_differ_by_tenant_key_and_split(tmp_path: Path) -> None:
     names = [
         ring.pseudonym("one", "ann"),
         ring.pseudonym("two", "ann"),
-        ring.pseudonym("onea", "nn"),
+        ring.pseudonym("one", "nn"),
         ring.pseudonym("one", "ann "),
         other.pseudonym("one", "ann"),
     ]
     assert len(set(names)) == len(names)
     assert all("ann" not in name for name in names)
+    with pytest.raises(NotFound):
+        ring.pseudonym("onea", "nn")
 
 
 def test_digests_tell_timings_apart_by_a_tick_and_by_person(tmp_path: Path) -> None:

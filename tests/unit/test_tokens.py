@@ -290,6 +290,7 @@ def capture_claims(**changed: Any) -> dict[str, Any]:
         "iat": int(NOW),
         "ms": int(NOW) * 1000,
         "exp": int(NOW) + 600,
+        "gpc": False,
     } | changed
     return {name: value for name, value in made.items() if value is not ...}
 
@@ -326,6 +327,7 @@ def test_the_forger_of_capture_tokens_makes_tokens_that_pass() -> None:
         ({}, {"attempt": ...}),
         ({}, {"ms": ...}),
         ({}, {"ms": "soon"}),
+        ({}, {"gpc": ...}),
         ({}, {"iat": int(NOW) + 3600}),
     ],
 )

@@ -1,30 +1,29 @@
-"""The key store: every person's data key, wrapped by a master key, in a database file apart from the data.
+"""The key store: every person's data key, wrapped by a master key, in a database of its own, apart from the data.
 
 Destroying a row here makes everything sealed under that key unreadable, in the database and in every backup of it. So
-backups of this file are kept shortly and apart from those of the data.
+backups of this one are kept shortly and apart from those of the data.
 """
 
 import os
 import secrets
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sidecar.errors import KeyUnknown, SealBroken, StorageFailed
 from sidecar.keyring import KEY_ID_BYTES, Keyring, Seal, key_id, keyring
 from sidecar.masters import Masters
-from sidecar.storage.sqlite.database import Connection, Database
-from sidecar.storage.sqlite.schema import key_migrations
+from sidecar.storage.database import Connection, Database
 from sidecar.tokens import load_signing_key, new_signing_key
 
 BATCH = 256
 
 
-class SqliteKeys:
-    """Implements ``ports.Keys``."""
+class SqlKeys:
+    """Implements ``ports.Keys``. What is not ``async`` blocks as long as the key store takes."""
 
-    def __init__(self, path: Path, masters: Masters) -> None:
-        # Without a write-ahead log and with deleted pages overwritten, a destroyed key is gone from the file at once.
-        self._db = Database(path, key_migrations, journal="DELETE")
+    def __init__(self, database: Database, masters: Masters) -> None:
+        self._db = database
         self._masters = masters
 
     def seal(self, tenant: str, subject: str) -> Seal:
@@ -39,12 +38,15 @@ class SqliteKeys:
 
     async def ensure(self, tenant: str, subject: str) -> None:
         """Make a person's key if there is none; durable before anything is sealed under it."""
-        if self._db.read("SELECT 1 FROM user_keys WHERE tenant = ? AND subject = ?", (tenant, subject)):
+        sql = "SELECT 1 FROM user_keys WHERE tenant = ? AND subject = ?"
+        if await self._db.reading(lambda: self._db.read(sql, (tenant, subject))):
             return
         master, wrapped = self._masters.wrap(os.urandom(32), "user_keys", tenant, subject)
         row = (tenant, subject, secrets.token_bytes(KEY_ID_BYTES), master, wrapped)
         await self._db.write(
-            lambda connection: connection.execute("INSERT OR IGNORE INTO user_keys VALUES (?, ?, ?, ?, ?)", row)
+            lambda connection: connection.execute(
+                "INSERT INTO user_keys VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+            )
         )
 
     async def destroy(self, tenant: str, subject: str) -> bool:
@@ -65,11 +67,16 @@ class SqliteKeys:
                 raise SealBroken("a sealed value is another person's") from None
             return None
 
-    def keyring(self) -> Keyring:
-        """Return the installation's keys, making root secret and signing key on first use."""
+    def keyring(self, tenants: Sequence[str]) -> Keyring:
+        """Return the installation's keys, making on first use what is missing: every tenant has a root secret of its own."""
         root = self._secret("root", lambda: os.urandom(32))
         signing = self._secret("signing", _new_signing)
-        return keyring(root, load_signing_key(signing.decode()))
+        roots = {tenant: self._secret(f"tenant {tenant}", lambda: os.urandom(32)) for tenant in tenants}
+        return keyring(root, roots, load_signing_key(signing.decode()))
+
+    def audit_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs the audit chains' checkpoints, made on first use."""
+        return Ed25519PrivateKey.from_private_bytes(self._secret("audit", lambda: os.urandom(32)))
 
     def rewrap(self, progress: Callable[[int], None] = lambda _: None) -> int:
         """Wrap every key under the current master key, a batch a transaction; return how many were behind.
@@ -96,7 +103,7 @@ class SqliteKeys:
         """Return how many keys each master key wraps."""
         return dict(self._db.read(
             "SELECT master, count(*) FROM (SELECT master FROM user_keys UNION ALL SELECT master FROM secrets)"
-            " GROUP BY master"
+            " AS all_keys GROUP BY master"
         ))  # fmt: skip
 
     def close(self) -> None:
@@ -108,7 +115,9 @@ class SqliteKeys:
         if not self._db.read(sql, (name,)):
             row = (name, *self._masters.wrap(fresh(), "secrets", name))
             self._db.write_now(
-                lambda connection: connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?, ?)", row)
+                lambda connection: connection.execute(
+                    "INSERT INTO secrets VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row
+                )
             )
         master, wrapped = self._db.read(sql, (name,))[0]
         return self._masters.unwrap(master, bytes(wrapped), "secrets", name)

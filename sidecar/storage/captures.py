@@ -1,17 +1,13 @@
-"""Waiting batches in SQLite."""
-
-import time
+"""Waiting batches."""
 
 from sidecar.errors import BatchOutOfOrder, CaptureUsed, StorageFailed
-from sidecar.storage.sqlite.database import Connection, Database
+from sidecar.storage.database import Connection, Database
 
 MAX_PER_CAPTURE = 64
 MAX_WAITING_ROWS = 8_000  # 130 MB at most; when full, the page's hidden field carries the batches
-PROBE_SECONDS = 3600
-DIGEST_SECONDS = 400 * 86_400
 
 
-class SqliteCaptures:
+class SqlCaptures:
     """Implements ``ports.Captures``."""
 
     def __init__(self, database: Database) -> None:
@@ -32,27 +28,17 @@ class SqliteCaptures:
                 raise BatchOutOfOrder("this capture has all the batches it may have")
             if connection.execute("SELECT count(*) FROM waiting_batches").fetchone()[0] >= MAX_WAITING_ROWS:
                 raise StorageFailed("too many batches wait for a decision")
-            connection.execute("INSERT INTO waiting_batches VALUES (?, ?, ?, ?)", (capture, seq, sealed, expires))
+            kept = connection.execute(
+                "INSERT INTO waiting_batches VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (capture, seq, sealed, expires),
+            )
+            if not kept.rowcount:  # another sidecar was faster
+                raise BatchOutOfOrder(f"sequence number {seq} was seen before")
 
         await self._db.write(job)
 
-    def waiting(self, capture: str) -> list[tuple[int, bytes]]:
+    async def waiting(self, capture: str) -> list[tuple[int, bytes]]:
         """Return the kept batches as (seq, sealed)."""
-        rows = self._db.read("SELECT seq, sealed FROM waiting_batches WHERE capture = ? ORDER BY seq", (capture,))
+        sql = "SELECT seq, sealed FROM waiting_batches WHERE capture = ? ORDER BY seq"
+        rows = await self._db.reading(lambda: self._db.read(sql, (capture,)))
         return [(seq, bytes(sealed)) for seq, sealed in rows]
-
-    async def purge(self, now: float | None = None) -> int:
-        """Drop batches, assertions, abandoned probes and old digests whose time is over."""
-        moment = time.time() if now is None else now
-        statements: list[tuple[str, float]] = [
-            ("DELETE FROM waiting_batches WHERE expires < ?", moment),
-            ("DELETE FROM assertions WHERE expires < ?", moment - 60),
-            ("DELETE FROM waiting_probes WHERE at < ?", moment - PROBE_SECONDS),
-            ("DELETE FROM idempotency WHERE at < ?", moment - 86_400),
-            ("DELETE FROM uses WHERE at < ?", moment - 86_400),
-            ("DELETE FROM probe_digests WHERE at < ?", moment - DIGEST_SECONDS),
-            ("DELETE FROM outbox WHERE due IS NULL AND created < ?", moment - 30 * 86_400),
-        ]
-        return await self._db.write(
-            lambda connection: sum(connection.execute(sql, (when,)).rowcount for sql, when in statements)
-        )

@@ -1,0 +1,181 @@
+"""The operators' API: what the page shows and more, as JSON. Same sign-in, same roles; acts carry the ``X-CSRF`` header.
+
+Raises Forbidden without the permission, and NotFound for tenants that the operator may not see, as for those that do not
+exist.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from msgspec import Meta, Struct
+
+from sidecar.api.requests import bounded_body, decoded
+from sidecar.console.login import Operator, operator
+from sidecar.domain.roles import Permission
+from sidecar.errors import Forbidden, NotFound
+from sidecar.policy.language import Policy
+from sidecar.ports import Decisions, StoredDecision
+from sidecar.usecases.enact import Enactor
+from sidecar.usecases.rights import Rights, moment
+
+MOST = 200
+HEADERS = {"Cache-Control": "no-store"}
+ACTS = {
+    "pause": Permission.PEOPLE_PAUSE,
+    "resume": Permission.PEOPLE_PAUSE,
+    "forget": Permission.PEOPLE_FORGET,
+    "reset": Permission.PROFILES_CORRECT,
+    "unlearn": Permission.PROFILES_CORRECT,
+    "rebuild": Permission.PROFILES_CORRECT,
+}
+
+
+class _Act(Struct, forbid_unknown_fields=True):
+    field: Annotated[str, Meta(max_length=64)] = "password"
+    since: Annotated[float, Meta(ge=0)] | None = None
+
+
+class _End(Struct, forbid_unknown_fields=True):
+    scope: str = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorApi:
+    """What the routes need; built once by ``main``."""
+
+    tenants: Sequence[str]
+    policy: Policy
+    decisions: Decisions
+    rights: Rights
+    enactor: Enactor
+    audit: Any
+
+    def routes(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/operator/api")
+        router.add_api_route("/decisions", self.list, methods=["GET"])
+        router.add_api_route("/decisions/{tenant}/{decision_id}", self.why, methods=["GET"])
+        router.add_api_route("/decisions/{tenant}/{decision_id}/end", self.end, methods=["POST"])
+        router.add_api_route("/subjects/{tenant}/{subject}", self.show, methods=["GET"])
+        router.add_api_route("/subjects/{tenant}/{subject}/export", self.export, methods=["GET"])
+        router.add_api_route("/subjects/{tenant}/{subject}/{act}", self.act, methods=["POST"])
+        router.add_api_route("/policy", self.read_policy, methods=["GET"])
+        router.add_api_route("/audit/{tenant}", self.read_audit, methods=["GET"])
+        router.add_api_route("/audit", self.verify, methods=["GET"])
+        return router
+
+    async def list(self, request: Request) -> Response:
+        """Decisions without reasons; pseudonyms for everybody."""
+        who = operator(request, Permission.DECISIONS_LIST)
+        found = await self.decisions.recent(who.among(self.tenants), MOST)
+        return _json({"decisions": [_line(item) for item in found]})
+
+    async def why(self, request: Request, tenant: str, decision_id: str) -> Response:
+        """One decision with its reasons."""
+        who = operator(request, Permission.DECISIONS_WHY)
+        found = await self.decisions.get(self._mine(who, tenant), decision_id)
+        if found is None:
+            raise NotFound("no such decision")
+        body = found.body
+        why = {"facts": body["facts"], "scores": body["scores"], "absences": body["absences"], "trace": body["trace"]}
+        return _json(_line(found) | why)
+
+    async def end(self, request: Request, tenant: str, decision_id: str) -> Response:
+        """End the session a decision let in, or all of its user's."""
+        who = self._acting(request, Permission.SESSIONS_END)
+        asked = decoded(await bounded_body(request, 1024) or b"{}", _End)
+        if asked.scope not in ("session", "all"):
+            raise NotFound("scope is session or all")
+        await self.enactor.end_session(self._mine(who, tenant), decision_id, scope=asked.scope, by=who.name)
+        return Response(status_code=202)
+
+    async def show(self, request: Request, tenant: str, subject: str) -> Response:
+        """One person's consent and states; the name only for who may see names."""
+        who = operator(request, Permission.PEOPLE_STATES)
+        found = await self.rights.show(self._mine(who, tenant), subject, who.name)
+        if not who.may(Permission.PEOPLE_NAMES):
+            found["name"] = None
+        return _json(found)
+
+    async def export(self, request: Request, tenant: str, subject: str) -> Response:
+        """Everything kept about one person."""
+        who = operator(request, Permission.PEOPLE_EXPORT)
+        return _json(await self.rights.export(self._mine(who, tenant), subject, who.name))
+
+    async def act(self, request: Request, tenant: str, subject: str, act: str) -> Response:
+        """Do one of ``ACTS``."""
+        if act not in ACTS:
+            raise NotFound("no such act")
+        who = self._acting(request, ACTS[act])
+        whose = (self._mine(who, tenant), subject, who.name)
+        asked = decoded(await bounded_body(request, 1024) or b"{}", _Act)
+        if act in ("pause", "resume"):
+            await self.rights.pause(*whose, paused=act == "pause")
+            return _json({"paused": act == "pause"})
+        if act == "forget":
+            return _json({"forgotten": await self.rights.forget(*whose)})
+        if act == "reset":
+            await self.rights.reset(*whose, asked.field)
+            return _json({"reset": asked.field})
+        if act == "unlearn":
+            if asked.since is None:
+                raise NotFound("unlearn needs since, in epoch seconds")
+            return _json({"profiles": dict(await self.rights.unlearn(*whose, asked.since))})
+        return _json({"same": dict(await self.rights.rebuild(*whose))})
+
+    async def read_policy(self, request: Request) -> Response:
+        """The policy in force."""
+        operator(request, Permission.POLICY_READ)
+        rules = [{"id": rule.id, "action": str(rule.then.action)} for rule in self.policy.rules]
+        return _json({"id": self.policy.id, "sha256": self.policy.digest, "rules": rules})
+
+    async def read_audit(self, request: Request, tenant: str, after: int = 0) -> Response:
+        """Rows of a tenant's audit chain, oldest first; the installation's chain is named ``*``."""
+        who = operator(request, Permission.AUDIT_READ)
+        rows = await self.audit.entries(
+            tenant if tenant == "*" and who.tenants is None else self._mine(who, tenant), after, MOST
+        )
+        return _json({"rows": msgspec.to_builtins(rows)})
+
+    async def verify(self, request: Request) -> Response:
+        """Verify every chain that the operator may see."""
+        who = operator(request, Permission.AUDIT_VERIFY)
+        seen = {*who.among(self.tenants), *(["*"] if who.tenants is None else [])}
+        faults = [fault for fault in await self.audit.verify() if fault.tenant in seen]
+        return _json({"faults": msgspec.to_builtins(faults)})
+
+    def _mine(self, who: Operator, tenant: str) -> str:
+        if tenant not in who.among(self.tenants):
+            raise NotFound("no such tenant")
+        return tenant
+
+    def _acting(self, request: Request, permission: Permission) -> Operator:
+        who = operator(request, permission)
+        given = request.headers.get("x-csrf", "")
+        if not secrets.compare_digest(given.encode(), who.csrf.encode()):
+            raise Forbidden("the X-CSRF header does not carry the value of /operator/whoami")
+        return who
+
+
+def _line(item: StoredDecision) -> dict[str, Any]:
+    answer = item.body["answer"]
+    return {
+        "id": item.id,
+        "tenant": item.tenant,
+        "at": moment(item.at),
+        "subject": item.subject,
+        "client": item.body["client"],
+        "action": answer["action"],
+        "rule": answer["rule_id"],
+        "source": answer["source"],
+        "ended": (item.completion or {}).get("outcome"),
+    }
+
+
+def _json(content: Any) -> Response:
+    return JSONResponse(content, headers=HEADERS)

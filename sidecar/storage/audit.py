@@ -1,0 +1,216 @@
+"""The audit chains in the database: one a tenant, and one named ``*`` for what concerns the whole installation."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from sidecar.errors import AuditFull
+from sidecar.ports import AuditEntry, AuditRow
+from sidecar.storage.chain import GENESIS, Checkpoint, Fault, details_text, row_hash, signed, verify
+from sidecar.storage.database import Connection, Database
+
+INSTALLATION = "*"
+MAX_LATER = 10_000
+PAGE = 5_000
+
+_COLUMNS = "number, tenant, at, kind, actor, subject, details, previous, hash"
+
+
+def append(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+    """Append entries to their chains, at the end of the transaction they tell of (``Database``'s ``before_commit``).
+
+    Chains are locked in order of their names, so that two sidecars never wait for each other.
+    """
+    for tenant, group in groupby(sorted(entries, key=lambda entry: entry.tenant), key=lambda entry: entry.tenant):
+        connection.lock("audit", tenant)
+        number, previous = _head(connection, tenant)
+        rows = []
+        for entry in group:
+            number += 1
+            digest = row_hash(number, entry, previous)
+            rows.append(
+                (
+                    tenant,
+                    number,
+                    entry.at,
+                    entry.kind,
+                    entry.actor,
+                    entry.subject,
+                    details_text(entry),
+                    previous,
+                    digest,
+                )
+            )
+            previous = digest
+        connection.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+class SqlAudit:
+    """Implements ``ports.Audit``, and what commands and the background need of the chains."""
+
+    def __init__(self, database: Database, key: Ed25519PrivateKey) -> None:
+        self._db = database
+        self._key = key
+        self._later: deque[AuditEntry] = deque()
+        self.lost = 0
+
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        """The key that checkpoints are verified with."""
+        return self._key.public_key()
+
+    async def add(self, entries: Sequence[AuditEntry]) -> None:
+        """Append entries, durable on return. Raises StorageFailed."""
+        await self._db.write(lambda connection: connection.notes.extend(entries))
+
+    def add_now(self, entries: Sequence[AuditEntry]) -> None:
+        """Do as ``add`` does, and block; for start-up and commands."""
+        self._db.write_now(lambda connection: connection.notes.extend(entries))
+
+    def later(self, entry: AuditEntry) -> None:
+        """Append soon, without waiting (buffered mode). Raises AuditFull when too many wait already."""
+        if len(self._later) >= MAX_LATER:
+            self.lost += 1
+            raise AuditFull(f"{MAX_LATER} audit entries wait to be written")
+        self._later.append(entry)
+
+    async def flush(self) -> int:
+        """Write what waits; what cannot be written waits on. Return how many were written."""
+        entries = [self._later.popleft() for _ in range(len(self._later))]
+        if not entries:
+            return 0
+        try:
+            await self.add(entries)
+        except BaseException:
+            self._later.extendleft(reversed(entries))
+            raise
+        return len(entries)
+
+    async def entries(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
+        """Return rows of a tenant's chain with a number above ``after``, oldest first."""
+        return await self._db.reading(lambda: self._page(tenant, after, limit))
+
+    async def newest(self, tenant: str, limit: int) -> list[AuditRow]:
+        """Return the newest rows of a tenant's chain, newest first."""
+        sql = f"SELECT {_COLUMNS} FROM audit WHERE tenant = ? ORDER BY number DESC LIMIT ?"
+        rows = await self._db.reading(lambda: self._db.read(sql, (tenant, limit)))
+        return [_row(row) for row in rows]
+
+    async def last_of(self, tenant: str, kind: str) -> AuditRow | None:
+        """Return the newest row of a kind."""
+        sql = f"SELECT {_COLUMNS} FROM audit WHERE tenant = ? AND kind = ? ORDER BY number DESC LIMIT 1"
+        rows = await self._db.reading(lambda: self._db.read(sql, (tenant, kind)))
+        return _row(rows[0]) if rows else None
+
+    async def checkpoint(self, now: float) -> list[Checkpoint]:
+        """Sign the head of every chain that has grown since its last checkpoint; return the new checkpoints."""
+
+        def job(connection: Connection) -> list[Checkpoint]:
+            made = []
+            for tenant in self._tenants(connection):
+                connection.lock("audit", tenant)
+                number, digest = _head(connection, tenant)
+                last = connection.execute(
+                    "SELECT coalesce(max(number), 0) FROM audit_checkpoints WHERE tenant = ?", (tenant,)
+                ).fetchone()[0]
+                if number > last:
+                    point = signed(tenant, number, digest, now, self._key)
+                    connection.execute(
+                        "INSERT INTO audit_checkpoints (tenant, number, hash, at, key, signature) VALUES (?, ?, ?, ?, ?, ?)",
+                        (tenant, number, digest, now, point.key, point.signature),
+                    )
+                    made.append(point)
+            return made
+
+        return await self._db.write(job)
+
+    async def unsent(self) -> list[Checkpoint]:
+        """Return checkpoints that the second place does not have, oldest first."""
+        sql = (
+            "SELECT tenant, number, hash, at, key, signature FROM audit_checkpoints WHERE sent = 0 ORDER BY at, tenant"
+        )
+        return [Checkpoint(*row) for row in await self._db.reading(lambda: self._db.read(sql))]
+
+    async def sent(self, points: Sequence[Checkpoint]) -> None:
+        """Note that the second place has these."""
+        rows = [(point.tenant, point.number) for point in points]
+        sql = "UPDATE audit_checkpoints SET sent = 1 WHERE tenant = ? AND number = ?"
+        await self._db.write(lambda connection: connection.executemany(sql, rows))
+
+    async def prune(self, before: float) -> int:
+        """Remove the longest prefix of every chain that ends at a checkpoint made before a moment; return how many rows."""
+
+        def job(connection: Connection) -> int:
+            gone = 0
+            for tenant in self._tenants(connection):
+                connection.lock("audit", tenant)
+                end = connection.execute(
+                    "SELECT max(number) FROM audit_checkpoints WHERE tenant = ? AND at < ?", (tenant, before)
+                ).fetchone()[0]
+                if end is not None:
+                    gone += connection.execute(
+                        "DELETE FROM audit WHERE tenant = ? AND number <= ?", (tenant, end)
+                    ).rowcount
+                    connection.execute("DELETE FROM audit_checkpoints WHERE tenant = ? AND number < ?", (tenant, end))
+            return gone
+
+        return await self._db.write(job)
+
+    async def verify(self, witnessed: Sequence[Checkpoint] = (), key: Ed25519PublicKey | None = None) -> list[Fault]:
+        """Verify every chain, against the second place's checkpoints where they are given."""
+
+        def job() -> list[Fault]:
+            faults = []
+            known = {row[0] for row in self._db.read("SELECT DISTINCT tenant FROM audit")}
+            known |= {row[0] for row in self._db.read("SELECT DISTINCT tenant FROM audit_checkpoints")}
+            for tenant in sorted(known | {point.tenant for point in witnessed}):
+                sql = "SELECT tenant, number, hash, at, key, signature FROM audit_checkpoints WHERE tenant = ? ORDER BY number"
+                points = [Checkpoint(*row) for row in self._db.read(sql, (tenant,))]
+                seen = [point for point in witnessed if point.tenant == tenant]
+                faults += verify(tenant, self._all(tenant), points, key or self.public_key, seen)
+            return faults
+
+        return await self._db.reading(job)
+
+    async def lengths(self) -> dict[str, int]:
+        """Return the number of the newest row of every chain."""
+        rows = await self._db.reading(lambda: self._db.read("SELECT tenant, max(number) FROM audit GROUP BY tenant"))
+        return dict(rows)
+
+    def _all(self, tenant: str) -> Iterator[AuditRow]:
+        after = -(2**62)
+        while page := self._page(tenant, after, PAGE):
+            yield from page
+            after = page[-1].number
+
+    def _page(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
+        sql = f"SELECT {_COLUMNS} FROM audit WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?"
+        return [_row(row) for row in self._db.read(sql, (tenant, after, limit))]
+
+    def _tenants(self, connection: Connection) -> list[str]:
+        return [row[0] for row in connection.execute("SELECT DISTINCT tenant FROM audit ORDER BY tenant").fetchall()]
+
+
+def _head(connection: Connection, tenant: str) -> tuple[int, str]:
+    """Return number and hash of the newest row; where all rows were pruned, of the checkpoint they ended at."""
+    for table in ("audit", "audit_checkpoints"):
+        sql = f"SELECT number, hash FROM {table} WHERE tenant = ? ORDER BY number DESC LIMIT 1"
+        row = connection.execute(sql, (tenant,)).fetchone()
+        if row:
+            return row[0], row[1]
+    return 0, GENESIS
+
+
+def _row(row: tuple[object, ...]) -> AuditRow:
+    number, tenant, at, kind, actor, subject, details, previous, digest = row
+    try:
+        found = msgspec.json.decode(str(details))
+    except msgspec.DecodeError:
+        found = {"unreadable": str(details)}
+    if not isinstance(found, dict):
+        found = {"unreadable": str(details)}
+    entry = AuditEntry(str(tenant), str(kind), str(actor), str(subject), found, float(at))  # type: ignore[arg-type]
+    return AuditRow(int(number), entry, str(previous), str(digest))  # type: ignore[call-overload]

@@ -1,0 +1,147 @@
+"""Taking back what was learned: resets, unlearning since a moment, rebuilding from the log."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sidecar.errors import SealBroken
+from sidecar.ports import Assertion, AuditEntry, Keys, ProfileKey, Restored
+from sidecar.storage import checkpoints, evidence
+from sidecar.storage.arrays import pack_template
+from sidecar.storage.assertions import use_assertion
+from sidecar.storage.database import Connection, Database
+from sidecar.storage.evidence import KEY, WINDOW, Models, parts
+
+# Everything that names a person, in an order in which nothing is left behind.
+_PERSONAL = ("samples", "templates", "checkpoints", "waiting_probes", "recorded", "provenance", "directory", "subjects")
+_BY_FIELD = ("samples", "templates", "checkpoints", "waiting_probes")
+
+
+class SqlCorrection:
+    """Implements ``ports.Correction``."""
+
+    def __init__(self, database: Database, keys: Keys, models: Models) -> None:
+        self._db = database
+        self._keys = keys
+        self._models = models
+
+    async def reset(
+        self, tenant: str, subject: str, field: str | None, assertion: Assertion | None, by: str, at: float
+    ) -> None:
+        """Forget one field's profile, or with None everything about the subject."""
+        who = (tenant, subject)
+
+        def job(connection: Connection) -> None:
+            if assertion:
+                use_assertion(connection, assertion)
+            if field is None:
+                _forget(connection, who)
+                entry = AuditEntry(tenant, "subject.forgotten", by, subject, {}, at)
+            else:
+                for table in _BY_FIELD:
+                    connection.execute(
+                        f"DELETE FROM {table} WHERE tenant = ? AND subject = ? AND field = ?", (*who, field)
+                    )
+                entry = AuditEntry(tenant, "profile.reset", by, subject, {"field": field}, at)
+            connection.notes.append(entry)
+
+        await self._db.write(job)
+
+    async def unlearn(self, tenant: str, subject: str, since: float, now: float, by: str) -> Mapping[str, Restored]:
+        """Take back what was learned since a moment; say for each profile what it is now."""
+
+        def job(connection: Connection) -> Mapping[str, Restored]:
+            done = {}
+            for key in _profiles(connection, tenant, subject):
+                connection.lock("profile", *parts(key))
+                connection.execute(
+                    f"UPDATE samples SET unlearned = ? WHERE {KEY} AND at >= ? AND unlearned IS NULL",
+                    (now, *parts(key), since),
+                )
+                done[_name(key)] = self._restored(connection, key, since)
+            connection.execute(
+                "DELETE FROM waiting_probes WHERE tenant = ? AND subject = ? AND at >= ?", (tenant, subject, since)
+            )
+            details = {"since": since, "profiles": dict(done)}
+            connection.notes.append(AuditEntry(tenant, "profile.unlearned", by, subject, details, now))
+            return done
+
+        return await self._db.write(job)
+
+    async def rebuild(self, tenant: str, subject: str, by: str, at: float) -> Mapping[str, bool]:
+        """Make every template again from its samples or checkpoint; tell for each whether it was the same, bit for bit."""
+
+        def job(connection: Connection) -> Mapping[str, bool]:
+            done = {}
+            for key in _profiles(connection, tenant, subject):
+                connection.lock("profile", *parts(key))
+                done[_name(key)] = self._rebuilt(connection, key)
+            connection.notes.append(AuditEntry(tenant, "profile.rebuilt", by, subject, {"same": dict(done)}, at))
+            return done
+
+        return await self._db.write(job)
+
+    def _restored(self, connection: Connection, key: ProfileKey, since: float) -> Restored:
+        """Put the serving template back to what it was before ``since``."""
+        before = evidence.rows(connection, key)
+        serving = before[0] if before else evidence.Row(self._models.current, True, None, None, 0, 0)
+        kept = evidence.window(connection, self._keys, key)
+        complete = len(kept) >= WINDOW or serving.dropped is None
+        derived = evidence.derive(self._models, serving.model, kept)
+        copy = None if complete else checkpoints.newest(connection, self._keys, key, until=since)
+        evidence.drop(connection, key)
+        connection.execute(f"DELETE FROM checkpoints WHERE {KEY} AND at >= ?", (*parts(key), since))
+        if copy is not None:
+            row = replace(serving, model=copy[1].template.detector, serving=True, checkpoint=copy[0])
+            evidence.put(connection, self._keys, key, row, copy[1])
+            return "checkpoint"
+        if derived is None:
+            return "nothing"
+        evidence.put(connection, self._keys, key, replace(serving, serving=True, checkpoint=None), derived)
+        return "exact" if complete else "remaining"
+
+    def _rebuilt(self, connection: Connection, key: ProfileKey) -> bool:
+        same = True
+        kept = evidence.window(connection, self._keys, key)
+        for row in evidence.rows(connection, key):
+            if row.checkpoint:
+                copy = checkpoints.newest(connection, self._keys, key, identity=row.checkpoint)
+                derived = copy[1] if copy else None
+            else:
+                derived = evidence.derive(self._models, row.model, kept)
+            if derived is None:
+                same = False
+                continue
+            same = same and self._stored(connection, key, row.model) == pack_template(derived.template)
+            evidence.put(connection, self._keys, key, row, derived)
+        return same
+
+    def _stored(self, connection: Connection, key: ProfileKey, model: str) -> bytes | None:
+        """Return a stored template's bytes; None when they do not open: rebuilding is the way out of that."""
+        sql = f"SELECT sealed FROM templates WHERE {KEY} AND model = ?"
+        sealed = connection.execute(sql, (*parts(key), model)).fetchone()[0]
+        try:
+            return self._keys.open_mine(key.tenant, key.subject, bytes(sealed), "templates", "sealed", *parts(key))
+        except SealBroken:
+            return None
+
+
+def _profiles(connection: Connection, tenant: str, subject: str) -> list[ProfileKey]:
+    columns = "tenant, subject, modality, field, context"
+    found = connection.execute(
+        f"SELECT {columns} FROM samples WHERE tenant = ? AND subject = ?"
+        f" UNION SELECT {columns} FROM templates WHERE tenant = ? AND subject = ? ORDER BY 3, 4, 5",
+        (tenant, subject, tenant, subject),
+    ).fetchall()
+    return [ProfileKey(*row) for row in found]
+
+
+def _forget(connection: Connection, who: tuple[str, str]) -> None:
+    mine = "(SELECT id FROM decisions WHERE tenant = ? AND subject = ?)"
+    for table in ("idempotency", "uses"):
+        connection.execute(f"DELETE FROM {table} WHERE decision IN {mine}", who)
+    for table in (*_PERSONAL, "outbox", "decisions"):
+        connection.execute(f"DELETE FROM {table} WHERE tenant = ? AND subject = ?", who)
+
+
+def _name(key: ProfileKey) -> str:
+    return f"{key.field} ({key.context})"

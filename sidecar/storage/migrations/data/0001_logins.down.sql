@@ -1,0 +1,12 @@
+DROP TABLE outbox;
+DROP TABLE directory;
+DROP TABLE provenance;
+DROP TABLE templates;
+DROP TABLE samples;
+DROP TABLE waiting_probes;
+DROP TABLE decisions;
+DROP TABLE probe_digests;
+DROP TABLE waiting_batches;
+DROP TABLE uses;
+DROP TABLE idempotency;
+DROP TABLE assertions;

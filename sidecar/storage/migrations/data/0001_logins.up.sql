@@ -1,0 +1,42 @@
+-- Everything one login needs; keyed by tenant from the first day.
+CREATE TABLE assertions (issuer TEXT, jti TEXT, expires $whole NOT NULL, PRIMARY KEY (issuer, jti)) $keyed;
+CREATE INDEX assertions_expires ON assertions (expires);
+CREATE TABLE idempotency (
+  issuer TEXT, key TEXT, request_digest TEXT NOT NULL, decision TEXT NOT NULL, at $real NOT NULL,
+  PRIMARY KEY (issuer, key)) $keyed;
+CREATE INDEX idempotency_decision ON idempotency (decision);
+CREATE TABLE uses (what TEXT PRIMARY KEY, decision TEXT NOT NULL, at $real NOT NULL) $keyed;
+CREATE INDEX uses_decision ON uses (decision);
+CREATE TABLE waiting_batches (
+  capture TEXT, seq $whole, sealed $bytes NOT NULL, expires $whole NOT NULL, PRIMARY KEY (capture, seq)) $keyed;
+CREATE INDEX waiting_batches_expires ON waiting_batches (expires);
+CREATE TABLE probe_digests (tenant TEXT, digest TEXT, at $real NOT NULL, PRIMARY KEY (tenant, digest)) $keyed;
+CREATE INDEX probe_digests_at ON probe_digests (at);
+CREATE TABLE decisions (
+  number $number, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,
+  at $real NOT NULL, body $bytes NOT NULL, completion TEXT);
+CREATE INDEX decisions_subject ON decisions (tenant, subject, number);
+CREATE INDEX decisions_at ON decisions (at);
+CREATE TABLE waiting_probes (
+  decision TEXT, field TEXT, tenant TEXT NOT NULL, subject TEXT NOT NULL, sealed $bytes NOT NULL, at $real NOT NULL,
+  PRIMARY KEY (decision, field)) $keyed;
+CREATE INDEX waiting_probes_subject ON waiting_probes (tenant, subject);
+CREATE TABLE samples (
+  number $number, tenant TEXT NOT NULL, subject TEXT NOT NULL, modality TEXT NOT NULL, field TEXT NOT NULL,
+  context TEXT NOT NULL, decision TEXT NOT NULL, evidence TEXT NOT NULL, at $real NOT NULL, sealed $bytes NOT NULL);
+CREATE INDEX samples_profile ON samples (tenant, subject, modality, field, context, number);
+CREATE INDEX samples_at ON samples (at);
+CREATE TABLE templates (
+  tenant TEXT, subject TEXT, modality TEXT, field TEXT, context TEXT, samples $whole NOT NULL,
+  confirmed $whole NOT NULL, last_at $real NOT NULL, sealed $bytes NOT NULL,
+  PRIMARY KEY (tenant, subject, modality, field, context)) $keyed;
+CREATE TABLE provenance (number $number, tenant TEXT NOT NULL, subject TEXT NOT NULL, password TEXT);
+CREATE INDEX provenance_subject ON provenance (tenant, subject, number);
+CREATE TABLE directory (tenant TEXT, subject TEXT, sealed $bytes NOT NULL, PRIMARY KEY (tenant, subject)) $keyed;
+CREATE TABLE outbox (
+  number $number, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, issuer TEXT NOT NULL, kind TEXT NOT NULL,
+  subject TEXT NOT NULL, decision TEXT NOT NULL, body TEXT NOT NULL, attempts $whole NOT NULL, due $real,
+  created $real NOT NULL, delivered $whole NOT NULL DEFAULT 0, error TEXT);
+CREATE INDEX outbox_due ON outbox (due) WHERE due IS NOT NULL;
+CREATE INDEX outbox_decision ON outbox (decision);
+CREATE INDEX outbox_subject ON outbox (tenant, subject);

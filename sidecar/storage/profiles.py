@@ -1,0 +1,265 @@
+"""Profiles as logins see them, and how they grow."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from sidecar.domain.biometrics import Probe, Provenance, Sample
+from sidecar.domain.decisions import Evidence
+from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Profile, ProfileKey, Remembered, StoredDecision
+from sidecar.storage import checkpoints, evidence
+from sidecar.storage.arrays import pack_probe, unpack_probe
+from sidecar.storage.assertions import use_assertion
+from sidecar.storage.database import Connection, Database
+from sidecar.storage.evidence import CHECKPOINT_EVERY, KEPT_SAMPLES, KEY, Derived, Models, Row, parts
+from sidecar.storage.subjects import confirm_consent, read_consent
+
+USUAL_LOGINS = 5
+COMPARED_LOGINS = 5  # confirmed logins that a new model is watched for before it may serve
+FITTING = 0.8  # share of them in which it must not have asked for more than the old one
+
+
+class SqlProfiles:
+    """Implements ``ports.Profiles`` and ``ports.Learning``. The store itself knows no arithmetic; ``models`` does."""
+
+    def __init__(self, database: Database, keys: Keys, models: Models) -> None:
+        self._db = database
+        self._keys = keys
+        self._models = models
+
+    async def remembered(self, tenant: str, subject: str, now: float) -> Remembered:
+        """Return what a login needs to know. Raises StorageFailed when something does not open."""
+
+        def job() -> Remembered:
+            running = self._db.read("SELECT name FROM recordings WHERE tenant = ? AND ends > ?", (tenant, now))
+            return Remembered(
+                self._find(tenant, subject),
+                self._usual(tenant, subject),
+                read_consent(self._db, tenant, subject),
+                tuple(row[0] for row in running),
+            )
+
+        return await self._db.reading(job)
+
+    async def find(self, tenant: str, subject: str) -> list[Profile]:
+        """Return every template of a subject, those in the shadow too. Raises StorageFailed when one does not open."""
+        return await self._db.reading(lambda: self._find(tenant, subject))
+
+    async def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
+        """Return the password provenance of the newest completed logins, newest first, five at most."""
+        return await self._db.reading(lambda: self._usual(tenant, subject))
+
+    async def samples(self, key: ProfileKey) -> list[Sample]:
+        """Return the samples that count for a profile, oldest first."""
+
+        def job() -> list[Sample]:
+            rows = self._db.read(
+                f"SELECT number, decision, at, confirmed, sealed FROM samples WHERE {KEY} AND unlearned IS NULL"
+                " ORDER BY number",
+                parts(key),
+            )
+            return [Sample(kept.probe.values, kept.at) for kept in evidence.opened(self._keys, key, rows)]
+
+        return await self._db.reading(job)
+
+    async def waiting(self, tenant: str, decision_id: str) -> list[Probe]:
+        """Return the probes that wait for a decision's completion."""
+
+        def job() -> list[Probe]:
+            rows = self._db.read(
+                "SELECT field, subject, sealed FROM waiting_probes WHERE tenant = ? AND decision = ?",
+                (tenant, decision_id),
+            )
+            found = []
+            for field, subject, sealed in rows:
+                place = ("waiting_probes", "sealed", decision_id, field)
+                found.append(unpack_probe(self._keys.seal(tenant, subject).open(bytes(sealed), *place)))
+            return found
+
+        return await self._db.reading(job)
+
+    async def taught_since(self, tenant: str, subject: str, since: float) -> Mapping[tuple[str, Evidence], int]:
+        """Return how many samples each field got since a moment (epoch seconds), by evidence."""
+        sql = (
+            "SELECT field, evidence, count(*) FROM samples WHERE tenant = ? AND subject = ? AND at >= ?"
+            " GROUP BY field, evidence"
+        )
+        rows = await self._db.reading(lambda: self._db.read(sql, (tenant, subject, since)))
+        return {(field, Evidence(how)): count for field, how, count in rows}
+
+    async def complete(
+        self,
+        decision: StoredDecision,
+        completion: Mapping[str, Any],
+        lessons: Sequence[Lesson],
+        assertion: Assertion,
+        *,
+        remember: bool = True,
+    ) -> bool:
+        """Close a decision and learn its lessons in one transaction; False when it was closed before."""
+
+        def job(connection: Connection) -> bool:
+            use_assertion(connection, assertion)
+            changed = connection.execute(
+                "UPDATE decisions SET completion = ? WHERE tenant = ? AND id = ? AND completion IS NULL",
+                (msgspec.json.encode(completion).decode(), decision.tenant, decision.id),
+            ).rowcount
+            if not changed:
+                return False
+            waiting = connection.execute(
+                "DELETE FROM waiting_probes WHERE decision = ? RETURNING field", (decision.id,)
+            )
+            fields = {row[0] for row in waiting.fetchall()}
+            taught = []
+            if completion["outcome"] == "succeeded":
+                if completion["second_factor"]:
+                    confirm_consent(connection, decision.tenant, decision.subject)
+                if remember:
+                    _remember_provenance(connection, decision)
+                # A password change since the decision took the waiting probes away: there is nothing to learn then.
+                for lesson in lessons:
+                    if lesson.key.field in fields:
+                        self._learn(connection, decision.id, lesson)
+                        taught.append(lesson.key.field)
+            details = {
+                "decision": decision.id,
+                "outcome": completion["outcome"],
+                "second_factor": completion["second_factor"],
+                "taught": taught,
+            }
+            entry = AuditEntry(
+                decision.tenant, "decision.completed", decision.issuer, decision.subject, details, completion["at"]
+            )
+            connection.notes.append(entry)
+            return True
+
+        return await self._db.write(job)
+
+    async def import_samples(self, lessons: Sequence[Lesson], origin: str) -> None:
+        """Learn samples that did not come from a login (seeding, rehearsal); ``origin`` stands for the decision id."""
+        batch = secrets.token_urlsafe(6)
+
+        def job(connection: Connection) -> None:
+            for number, lesson in enumerate(lessons):
+                self._learn(connection, f"{origin} {batch} {number}", lesson)
+            for who in {(lesson.key.tenant, lesson.key.subject) for lesson in lessons}:
+                details = {"origin": origin, "samples": len(lessons)}
+                connection.notes.append(
+                    AuditEntry(who[0], "samples.imported", "administration", who[1], details, lessons[-1].at)
+                )
+
+        await self._db.write(job)
+
+    def _find(self, tenant: str, subject: str) -> list[Profile]:
+        rows = self._db.read(
+            "SELECT tenant, subject, modality, field, context, model, serving, samples, confirmed, last_at, compared,"
+            " fitted, sealed FROM templates WHERE tenant = ? AND subject = ? ORDER BY modality, field, context, model",
+            (tenant, subject),
+        )
+        found = []
+        for row in rows:
+            key, (model, serving, samples, confirmed, last_at, compared, fitted, sealed) = ProfileKey(*row[:5]), row[5:]
+            plain = self._keys.open_mine(tenant, subject, bytes(sealed), "templates", "sealed", *parts(key))
+            if plain is not None:
+                template = evidence.template_for(plain, model)
+                found.append(Profile(key, template, samples, bool(confirmed), last_at, bool(serving), compared, fitted))
+        return found
+
+    def _usual(self, tenant: str, subject: str) -> list[Provenance | None]:
+        rows = self._db.read(
+            "SELECT password FROM provenance WHERE tenant = ? AND subject = ? ORDER BY number DESC LIMIT ?",
+            (tenant, subject, USUAL_LOGINS),
+        )
+        return [Provenance(row[0]) if row[0] else None for row in rows]
+
+    def _learn(self, connection: Connection, decision_id: str, lesson: Lesson) -> None:
+        key = lesson.key
+        connection.lock("profile", *parts(key))
+        seal = self._keys.seal(key.tenant, key.subject)
+        connection.execute(
+            "INSERT INTO samples (tenant, subject, modality, field, context, decision, evidence, at, sealed, model,"
+            " confirmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *parts(key),
+                decision_id,
+                str(lesson.evidence),
+                lesson.at,
+                seal.close(pack_probe(lesson.probe), "samples", "sealed", *parts(key), decision_id),
+                lesson.model or self._models.current,
+                int(lesson.confirmed),
+            ),
+        )
+        dropped = _trim(connection, key)
+        kept = evidence.window(connection, self._keys, key)
+        before = evidence.rows(connection, key)
+        if before and before[0].checkpoint and len(kept) < self._models.ready_samples:
+            # What the serving template was made of is gone; it stays until enough new samples are there.
+            connection.execute(
+                f"UPDATE templates SET last_at = ? WHERE {KEY} AND serving = 1", (lesson.at, *parts(key))
+            )
+            return
+        after = self._after(before, lesson, dropped)
+        _retire(connection, key, after)
+        for row in after:
+            derived = evidence.derive(self._models, row.model, kept)
+            if derived is not None:
+                evidence.put(connection, self._keys, key, row, derived)
+                if row.serving:
+                    self._checkpointed(connection, key, derived)
+
+    def _after(self, before: Sequence[Row], lesson: Lesson, dropped: float | None) -> list[Row]:
+        """Say which templates a profile has after a lesson: the serving model's and, during an upgrade, the new one's."""
+        current = self._models.current
+        serving = next((row for row in before if row.serving and row.model in self._models.names), None)
+        gone = dropped or next((row.dropped for row in before if row.dropped), None)
+        if serving is None or serving.model == current:
+            return [Row(current, True, None, gone, 0, 0)]
+        shadow = next((row for row in before if row.model == current), Row(current, False, None, gone, 0, 0))
+        if lesson.fits is not None:
+            shadow = replace(shadow, compared=shadow.compared + 1, fitted=shadow.fitted + int(lesson.fits))
+        if shadow.compared >= COMPARED_LOGINS and shadow.fitted >= FITTING * shadow.compared:
+            return [replace(shadow, serving=True, dropped=gone)]
+        return [replace(serving, checkpoint=None, dropped=gone), replace(shadow, dropped=gone)]
+
+    def _checkpointed(self, connection: Connection, key: ProfileKey, derived: Derived) -> None:
+        last = checkpoints.last_at(connection, key)
+        since = connection.execute(
+            f"SELECT count(*) FROM samples WHERE {KEY} AND unlearned IS NULL AND at > ?", (*parts(key), last or 0.0)
+        ).fetchone()[0]
+        if since >= CHECKPOINT_EVERY:
+            checkpoints.add(connection, self._keys, key, derived, derived.last_at)
+
+
+def _retire(connection: Connection, key: ProfileKey, rows: Sequence[Row]) -> None:
+    """Remove templates of a profile that are not among ``rows``."""
+    wanted = {row.model for row in rows}
+    for row in evidence.rows(connection, key):
+        if row.model not in wanted:
+            evidence.drop(connection, key, row.model)
+
+
+def _trim(connection: Connection, key: ProfileKey) -> float | None:
+    """Drop what the log holds beyond its number; return the time of the newest sample dropped."""
+    gone = connection.execute(
+        f"DELETE FROM samples WHERE {KEY} AND number NOT IN"
+        f" (SELECT number FROM samples WHERE {KEY} ORDER BY number DESC LIMIT ?) RETURNING at",
+        (*parts(key), *parts(key), KEPT_SAMPLES),
+    ).fetchall()
+    return max((row[0] for row in gone), default=None)
+
+
+def _remember_provenance(connection: Connection, decision: StoredDecision) -> None:
+    how = decision.body["facts"].get("provenance.password")
+    who = (decision.tenant, decision.subject)
+    connection.execute(
+        "INSERT INTO provenance (tenant, subject, password) VALUES (?, ?, ?)",
+        (*who, None if how == "unknown" else how),
+    )
+    connection.execute(
+        "DELETE FROM provenance WHERE tenant = ? AND subject = ? AND number NOT IN (SELECT number FROM provenance"
+        " WHERE tenant = ? AND subject = ? ORDER BY number DESC LIMIT ?)",
+        (*who, *who, USUAL_LOGINS),
+    )

@@ -1,0 +1,116 @@
+"""What is kept for a time and no longer. The times are the settings' or, for what serves one login only, constants here."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sidecar.config import RetentionSettings
+from sidecar.ports import Keys, ProfileKey
+from sidecar.storage import checkpoints, evidence
+from sidecar.storage.database import Connection, Database
+from sidecar.storage.evidence import KEY, Models, parts
+
+DAY = 86_400.0
+PROBE_SECONDS = 3600
+ASSERTION_SLACK_SECONDS = 60
+REQUEST_SECONDS = 86_400
+PROFILES_A_ROUND = 200  # so that a round never holds the writer for long
+
+# People of whom nothing is left but who they are and how they usually log in.
+_UNREFERENCED = (
+    "NOT EXISTS (SELECT 1 FROM decisions d WHERE d.tenant = x.tenant AND d.subject = x.subject)"
+    " AND NOT EXISTS (SELECT 1 FROM templates t WHERE t.tenant = x.tenant AND t.subject = x.subject)"
+)
+
+
+class SqlRetention:
+    """Implements ``ports.Retention``."""
+
+    def __init__(self, database: Database, keys: Keys, models: Models, rules: RetentionSettings) -> None:
+        self._db = database
+        self._keys = keys
+        self._models = models
+        self._rules = rules
+
+    async def purge(self, now: float) -> Mapping[str, int]:
+        """Drop what serves one login only and has had its time; return how many rows of which table. Cheap."""
+        statements: list[tuple[str, str, float]] = [
+            ("waiting_batches", "expires < ?", now),
+            ("assertions", "expires < ?", now - ASSERTION_SLACK_SECONDS),
+            ("waiting_probes", "at < ?", now - PROBE_SECONDS),
+            ("idempotency", "at < ?", now - REQUEST_SECONDS),
+            ("uses", "at < ?", now - REQUEST_SECONDS),
+        ]
+        return await self._db.write(lambda connection: _delete(connection, statements))
+
+    async def retire(self, now: float) -> Mapping[str, int]:
+        """Drop everything else that has had its time; return how many rows of which table."""
+        rules = self._rules
+        profile_end = now - rules.profile_days * DAY
+        statements: list[tuple[str, str, float]] = [
+            ("probe_digests", "at < ?", now - rules.digests_days * DAY),
+            ("outbox", "due IS NULL AND created < ?", now - rules.effects_days * DAY),
+            ("decisions", "at < ?", now - rules.decisions_days * DAY),
+            ("recorded", "at < ?", now - rules.recorded_days * DAY),
+            ("recordings", "ends < ?", now - rules.recorded_days * DAY),
+            ("samples", "unlearned < ?", now - rules.unlearned_days * DAY),
+            ("templates", "last_at < ?", profile_end),
+            ("checkpoints", "last_at < ?", profile_end),
+        ]
+        done = dict(await self._db.write(lambda connection: _delete(connection, statements)))
+        done["samples"] += await self._db.write(
+            lambda connection: self._aged(connection, now - rules.samples_days * DAY)
+        )
+        return done | await self._db.write(_unreferenced)
+
+    def _aged(self, connection: Connection, cutoff: float) -> int:
+        """Drop samples older than a moment. A template follows its samples; where too few are left, a copy outlives them."""
+        found = connection.execute(
+            "SELECT tenant, subject, modality, field, context, max(at) FROM samples WHERE at < ? AND unlearned IS NULL"
+            " GROUP BY tenant, subject, modality, field, context LIMIT ?",
+            (cutoff, PROFILES_A_ROUND),
+        ).fetchall()
+        gone = 0
+        for *names, newest in found:
+            key = ProfileKey(*names)
+            connection.lock("profile", *parts(key))
+            left = connection.execute(
+                f"SELECT count(*) FROM samples WHERE {KEY} AND unlearned IS NULL AND at >= ?", (*parts(key), cutoff)
+            ).fetchone()[0]
+            if left < self._models.ready_samples:
+                self._preserve(connection, key, cutoff)
+            gone += connection.execute(f"DELETE FROM samples WHERE {KEY} AND at < ?", (*parts(key), cutoff)).rowcount
+            if left >= self._models.ready_samples:
+                self._follow(connection, key, newest)
+        return gone
+
+    def _preserve(self, connection: Connection, key: ProfileKey, at: float) -> None:
+        """Keep the serving template as a checkpoint, and note that it is one from now on."""
+        serving = next((row for row in evidence.rows(connection, key) if row.serving), None)
+        if serving is None or serving.checkpoint:
+            return
+        derived = evidence.derive(self._models, serving.model, evidence.window(connection, self._keys, key))
+        if derived is not None:
+            name = checkpoints.add(connection, self._keys, key, derived, derived.last_at)
+            evidence.put(connection, self._keys, key, replace(serving, checkpoint=name, dropped=at), derived)
+
+    def _follow(self, connection: Connection, key: ProfileKey, dropped: float) -> None:
+        kept = evidence.window(connection, self._keys, key)
+        for row in evidence.rows(connection, key):
+            derived = evidence.derive(self._models, row.model, kept)
+            if derived is not None and row.checkpoint is None:
+                evidence.put(connection, self._keys, key, replace(row, dropped=dropped), derived)
+
+
+def _unreferenced(connection: Connection) -> dict[str, int]:
+    return {
+        table: connection.execute(f"DELETE FROM {table} AS x WHERE {_UNREFERENCED}").rowcount
+        for table in ("provenance", "directory")
+    }
+
+
+def _delete(connection: Connection, statements: list[tuple[str, str, Any]]) -> dict[str, int]:
+    return {
+        table: connection.execute(f"DELETE FROM {table} WHERE {condition}", (moment,)).rowcount
+        for table, condition, moment in statements
+    }
