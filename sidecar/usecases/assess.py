@@ -72,16 +72,17 @@ class Assessor:
         subject = self.keyring.pseudonym(attempt.tenant, attempt.subject)
         remembered = await self.profiles.remembered(attempt.tenant, subject, self.clock())
         consent = self._consent(attempt, remembered)
+        news = consent if consent != remembered.consent else None
         barred = consent.under(idp.legal_basis).bars()
         gathered = await gather(self.captures, self.keyring.captures, idp, attempt, self.clock, barred=barred)
         known = replace(remembered, consent=consent)
         try:
             try:
-                return await self._conclude(attempt, known, gathered, assertion, idempotency)
+                return await self._conclude(attempt, known, news, gathered, assertion, idempotency)
             except CaptureUsed:
                 # Another decision used this capture, or these very timings: what is left is a login without evidence.
                 nothing = Gathered(barred or Cause.REPLAYED, gpc=gathered.gpc)
-                return await self._conclude(attempt, known, nothing, assertion, idempotency)
+                return await self._conclude(attempt, known, news, nothing, assertion, idempotency)
         except IdempotencyConflict:
             if idempotency and (answer := await self._again(attempt, idempotency)):
                 await self.assertions.spend(assertion)
@@ -96,6 +97,7 @@ class Assessor:
         self,
         attempt: Attempt,
         remembered: Remembered,
+        news: Consent | None,
         gathered: Gathered,
         assertion: Assertion,
         idempotency: tuple[str, str] | None,
@@ -146,7 +148,7 @@ class Assessor:
             outbox=tuple(_effects(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
             entry=entry if self.settings.audit.mode == "strict" else None,
-            consent=remembered.consent if attempt.consent and remembered.consent.at == now else None,
+            consent=news,
             events=_events(gathered, consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
@@ -161,7 +163,7 @@ class Assessor:
         return answer
 
     def _consent(self, attempt: Attempt, remembered: Remembered) -> Consent:
-        """Return where the person stands with what this request says of it; news carries this moment."""
+        """Return where the person stands with what this request says of it."""
         told = attempt.consent
         if told is None:
             return remembered.consent
