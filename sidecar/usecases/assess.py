@@ -14,7 +14,7 @@ import structlog
 
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Cause, Probe
-from sidecar.domain.consent import Consent
+from sidecar.domain.consent import Consent, ConsentState
 from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
 from sidecar.errors import AuditFull, CaptureUsed, IdempotencyConflict, StorageFailed
 from sidecar.keyring import Keyring
@@ -45,6 +45,7 @@ from sidecar.wire import encode_batches
 log = structlog.get_logger()
 
 MODALITY = "keystroke"
+GIVEN = Consent(ConsentState.GIVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,10 @@ class Assessor:
                 return answer
             raise
 
-    def degraded(self) -> Answer:
+    def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        return Answer(None, self.policy.outcomes["error"], Source.DEGRADED, "unknown", "outcome.error", reason(None))
+        consequence = self._possible(attempt, self.policy.outcomes["error"], GIVEN)
+        return Answer(None, consequence, Source.DEGRADED, "unknown", "outcome.error", reason(None))
 
     async def _conclude(
         self,
