@@ -9,6 +9,7 @@ from support.stores import NOW, Store, assertion, completed, key, lesson, models
 
 from sidecar.domain.biometrics import Template
 from sidecar.domain.consent import Consent, ConsentState
+from sidecar.domain.decisions import Evidence
 from sidecar.errors import BadRequest
 from sidecar.ports import Lesson, Profile
 from sidecar.scoring import DETECTORS
@@ -66,6 +67,22 @@ class TestRebuilding:
         assert (await serving(store)).samples == 20
         assert len(await store.profiles.samples(key())) == 30
         assert await store.correction.rebuild("one", "subject", "test", NOW) == {PASSWORD: True}
+
+
+class TestConfirming:
+    async def test_an_administrator_vouches_for_what_a_password_stood_for(self, store: Store) -> None:
+        weak = [replace(one, evidence=Evidence.PASSWORD_ONLY, confirmed=False) for one in days(12)]
+        await learn(store, weak)
+        assert not (await serving(store)).confirmed
+        assert await store.correction.confirm("one", "subject", "test", NOW) == 12
+        assert (await serving(store)).confirmed
+        assert dict(await store.learning.taught_since("one", "subject", 0)) == {
+            ("password", Evidence.ADMINISTRATOR): 12
+        }
+        await learn(store, days(1, first=20))
+        assert (await serving(store)).confirmed
+        assert await store.correction.confirm("one", "subject", "test", NOW) == 0
+        assert await store.correction.confirm("two", "subject", "test", NOW) == 0
 
 
 class TestUnlearning:
