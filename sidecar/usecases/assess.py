@@ -103,7 +103,7 @@ class Assessor:
             usual=self.profiles.usual(attempt.tenant, subject),
             prior=self.policy.prior,
         )
-        verdict = decide(self.policy, seen)
+        verdict = decide(self.policy, seen, now)
         answer = Answer(
             decision_id=secrets.token_urlsafe(12),
             consequence=verdict.consequence,
@@ -111,6 +111,7 @@ class Assessor:
             risk_level=level(judgement),
             rule_id=verdict.rule_id,
             reason=reason(judgement),
+            trust=verdict.consequence.trust,
         )
         record = DecisionRecord(
             id=str(answer.decision_id),
@@ -186,14 +187,17 @@ def _body(
             "risk_level": answer.risk_level,
             "rule_id": answer.rule_id,
             "reason": answer.reason,
+            "trust": answer.trust,
         },
         "policy": verdict.policy_id,
+        "policy_digest": verdict.policy_digest,
         "facts": dict(seen),
         "context": judgement.context,
         "scores": [asdict(score) for score in judgement.scores],
         "absences": [asdict(absence) for absence in judgement.absences],
         "trace": [asdict(rule) for rule in verdict.trace],
         "errors": list(verdict.errors),
+        "shadow": [asdict(would) for would in verdict.shadow],
     }
 
 
@@ -215,4 +219,12 @@ def _stored_answer(stored: StoredDecision) -> Answer:
     consequence = Consequence(
         Action(kept["action"]), kept["acr_values"], kept["factor"], tuple(Effect(name) for name in kept["effects"])
     )
-    return Answer(stored.id, consequence, Source(kept["source"]), kept["risk_level"], kept["rule_id"], kept["reason"])
+    return Answer(
+        stored.id,
+        consequence,
+        Source(kept["source"]),
+        kept["risk_level"],
+        kept["rule_id"],
+        kept["reason"],
+        trust=bool(kept.get("trust")),
+    )
