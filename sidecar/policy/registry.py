@@ -110,13 +110,14 @@ _BEHAVIOR = (
     ),
     Signal(
         "bot.timing_spread", "double",
-        "spread of the times between keys (median absolute deviation over median); people stay above .1, "
-        "a script with a fixed delay is at 0",
+        "spread of the times between keys (median absolute deviation over median); a script with a fixed delay is at 0, "
+        "none of the 20,400 entries of the CMU set below .027",
         "risk.context.machine.timing_spread", "behavior", low=0.0,
     ),
     Signal(
         "replay.nearest", "double",
-        "mean difference to the most similar earlier entry of this password; nobody types the same to a millisecond",
+        "mean difference to the most similar earlier entry of the field; 4.3 is the least in the CMU set, over 60 earlier "
+        "entries of the same person",
         "risk.context.machine.nearest_entry", "behavior", unit="ms", low=0.0,
     ),
 )  # fmt: skip
@@ -154,8 +155,7 @@ _CONTEXT = (
     ),
     Signal(
         "time.unusual", "double",
-        "share of the user's own completed logins at hours rarer than this one, from 1 (its rarest) to 0; "
-        "missing before enough logins",
+        "share of the user's own completed logins at more usual hours than this; near 1 is unusual; missing before ten",
         "risk.context.hours.usual_share", "context", low=0.0, high=1.0,
     ),
     Signal(
