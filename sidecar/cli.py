@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sidecar import __version__
+from sidecar.drafting.commands import app as policy
 from sidecar.errors import GaitkeeperError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 evaluate = typer.Typer(no_args_is_help=True, help="Measure error rates on recorded people.")
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(policy, name="policy")
 
 
 def _version(wanted: bool) -> None:
