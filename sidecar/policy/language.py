@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
@@ -157,7 +157,9 @@ def strict_yaml(raw: bytes, name: str) -> Any:
             raise _refusal(name, 1, 1, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
         for event in YAML(typ="rt", pure=True).parse(StringIO(text)):
             _refuse_cleverness(event, name)
-        return YAML(typ="rt", pure=True).load(StringIO(text))
+        yaml = YAML(typ="rt", pure=True)
+        yaml.Constructor = _Constructor
+        return yaml.load(StringIO(text))
     except UnicodeDecodeError:
         raise _refusal(name, 1, 1, "not UTF-8", "save the file as UTF-8") from None
     except DuplicateKeyError as error:
@@ -171,6 +173,13 @@ def strict_yaml(raw: bytes, name: str) -> Any:
     except (YAMLError, RecursionError, ValueError) as error:
         message = f"not YAML: {type(error).__name__}"
         raise _refusal(name, 1, 1, message, "the file must be plain YAML 1.2") from None
+
+
+class _Constructor(RoundTripConstructor):
+    """Leaves dates as the texts they are: YAML 1.2 knows no dates, and ruamel drops the zone of a time."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
 
 
 def _refuse_cleverness(event: Any, name: str) -> None:
@@ -281,14 +290,11 @@ class YamlReader:
         """Return epoch seconds of a date (its first moment in UTC) or of a time with its zone. Raises PolicyInvalid."""
         value = parent[key]
         try:
-            if isinstance(value, str):
-                value = datetime.fromisoformat(value) if "T" in value or " " in value else date.fromisoformat(value)
-            if isinstance(value, datetime):
-                found = datetime.fromisoformat(value.isoformat())
-                # ruamel has moved a time with a zone to UTC and dropped the zone; a time without one is taken as UTC
-                return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-            if isinstance(value, date):
-                return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+            if isinstance(value, str) and len(value) == len("2027-01-31"):
+                day = date.fromisoformat(value)
+                return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+            if isinstance(value, str) and (found := datetime.fromisoformat(value)).tzinfo is not None:
+                return found.timestamp()
         except (ValueError, OverflowError):
             pass
         raise self.error(parent, key, f"{key} must be a date", "write 2027-01-31, or 2027-01-31T18:00:00Z")
@@ -527,9 +533,9 @@ class PolicyReader(YamlReader):
             raise self.error(parent, index, message, error.hint) from None
         found = shape(text)
         if found is not None and (why := impossible(found)):
-            near = difflib.get_close_matches(str(found.literals[0]), found.signal.values, n=1)
+            near = difflib.get_close_matches(str(why[1]), found.signal.values, n=1)
             hint = f"did you mean {near[0]}?" if near else "compare with a value that the signal can have"
-            raise self.error(parent, index, why, hint)
+            raise self.error(parent, index, why[0], hint)
         return leaf
 
     def _outcomes(self, top: CommentedMap) -> dict[str, Consequence]:

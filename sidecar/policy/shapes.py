@@ -90,8 +90,8 @@ def _literal(text: str) -> bool | int | float | str:
     return float(text) if "." in text else int(text)
 
 
-def impossible(found: Comparison) -> str | None:
-    """Return why a comparison names what its signal never is, or None.
+def impossible(found: Comparison) -> tuple[str, bool | int | float | str] | None:
+    """Return why a comparison names what its signal never is, with the literal it names, or None.
 
     A text outside a closed set, or a number outside the bounds: nearly always a slip of the pen, and one that silently
     opens or shuts a rule.
@@ -100,13 +100,13 @@ def impossible(found: Comparison) -> str | None:
     if signal.values:
         strange = [literal for literal in found.literals if literal not in signal.values]
         if strange:
-            return f"{signal.name} is never {strange[0]!r}; it is one of {', '.join(signal.values)}"
+            return f"{signal.name} is never {strange[0]!r}; it is one of {', '.join(signal.values)}", strange[0]
         return None
     for literal in found.literals:
         if isinstance(literal, bool | str):
             continue
         if (signal.low is not None and literal < signal.low) or (signal.high is not None and literal > signal.high):
-            return f"{signal.name} lies {_bounds(signal)}; {literal} is outside"
+            return f"{signal.name} lies {_bounds(signal)}; {literal} is outside", literal
     return None
 
 
