@@ -26,7 +26,7 @@ from sidecar.domain.decisions import (
     strictness,
 )
 from sidecar.policy.expressions import Known, known
-from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Part, Policy, Rule, outcome_key
+from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Policy, Rule, outcome_key
 
 FLOORS = {
     "trust": Consequence(Action.ALLOW, trust=True),
@@ -43,12 +43,14 @@ class Floor(NamedTuple):
     consequence: Consequence
 
 
-class _Looked(NamedTuple):
-    """One rule as it came out: its trace, and the floors it set."""
+class _InShadow(NamedTuple):
+    """A rule in shadow as it came out. ``floors``: how many floors the enforced rules above it had set."""
 
-    rule: Rule
     trace: RuleTrace
-    floors: tuple[Floor, ...]
+    rule: Rule
+    reached: bool
+    floors: int
+    own: list[Floor]
 
 
 def decide(policy: Policy, facts: Facts, now: float) -> Verdict:
@@ -57,48 +59,44 @@ def decide(policy: Policy, facts: Facts, now: float) -> Verdict:
     ``now``: epoch seconds, for what expires. Never raises: facts that make no sense end as ``outcomes.error``.
     """
     seen = known(facts, now, policy.signals)
-    key, enforced, shadows = _walk(policy, seen)
-    floors = [floor for looked in enforced for floor in looked.floors]
-    chosen = _settled(policy, key, enforced, floors, seen)
+    traces: list[RuleTrace] = []
+    floors: list[Floor] = []
+    shadows: list[_InShadow] = []
+    decisive: Rule | None = None
+    for rule in policy.rules:
+        if rule.mode == "shadow":
+            above, own = len(floors), list[Floor]()
+            shadows.append(_InShadow(_look(policy, rule, seen, own), rule, decisive is None, above, own))
+        elif decisive is None:
+            trace = _look(policy, rule, seen, floors)
+            traces.append(trace)
+            if trace.result == "true":
+                decisive = rule
+    answer = _answer(policy, decisive, seen)
+    chosen = _settled(answer, floors, seen)
     return Verdict(
         policy_id=policy.id,
         rule_id=chosen.name,
         consequence=chosen.consequence,
-        trace=tuple([looked.trace for looked in enforced]),
-        errors=tuple([looked.trace.rule_id for looked in enforced if looked.trace.result == "error"]),
-        shadow=tuple(
-            [_shadow(policy, key, enforced[:index], enforced, looked, seen, chosen) for index, looked in shadows]
-        )
-        if shadows
-        else (),
+        trace=tuple(traces),
+        errors=tuple([trace.rule_id for trace in traces if trace.result == "error"]),
+        shadow=tuple([_would(found, answer, floors, seen, chosen) for found in shadows]),
         policy_digest=policy.digest,
     )
 
 
-def _walk(policy: Policy, seen: Known) -> tuple[str, list[_Looked], list[tuple[int, _Looked]]]:
-    """Look at enforced rules up to the one that decides, and at all in shadow with how many enforced stood above them.
-
-    The count is -1 ... len(enforced): a shadow below the deciding rule is looked at too, but was not reached.
-    """
-    enforced: list[_Looked] = []
-    shadows: list[tuple[int, _Looked]] = []
-    decided = False
-    for rule in policy.rules:
-        if rule.mode == "shadow":
-            shadows.append((len(enforced), _look(policy, rule, seen)))
-        elif not decided:
-            enforced.append(_look(policy, rule, seen))
-            decided = enforced[-1].trace.result == "true"
+def _answer(policy: Policy, decisive: Rule | None, seen: Known) -> Floor:
+    """Return what rules or outcomes say, before any floor."""
+    if decisive is not None:
+        return Floor(decisive.id, decisive.then)
     key = _outcome(seen)
-    return (key if key in policy.outcomes else "error"), enforced, shadows
+    if key not in policy.outcomes:
+        key = "error"
+    return Floor(f"outcome.{key}", policy.outcomes[key])
 
 
-def _settled(policy: Policy, key: str, looked: Sequence[_Looked], floors: Sequence[Floor], seen: Known) -> Floor:
-    """Return what decides: the last rule if it was true, else the outcome, raised to the floors and the client's own."""
-    if looked and looked[-1].trace.result == "true":
-        chosen = Floor(looked[-1].rule.id, looked[-1].rule.then)
-    else:
-        chosen = Floor(f"outcome.{key}", policy.outcomes[key])
+def _settled(chosen: Floor, floors: Sequence[Floor], seen: Known) -> Floor:
+    """Raise an answer to the floors that rules set, and to the client's own."""
     for floor in floors:
         if strictness(floor.consequence) > strictness(chosen.consequence):
             chosen = floor
@@ -114,36 +112,24 @@ def _client_floor(seen: Known) -> Floor:
     return Floor("floor.client", FLOORS.get(str(told), FLOORS["step_up"]))
 
 
-def _shadow(
-    policy: Policy,
-    key: str,
-    above: Sequence[_Looked],
-    enforced: Sequence[_Looked],
-    looked: _Looked,
-    seen: Known,
-    chosen: Floor,
-) -> ShadowVerdict:
+def _would(found: _InShadow, answer: Floor, floors: Sequence[Floor], seen: Known, chosen: Floor) -> ShadowVerdict:
     """Say what would have come of it, had this rule alone been enforced at its place."""
-    reached = not (above and above[-1].trace.result == "true")
     would = chosen
-    if reached:
-        true = looked.trace.result == "true"
-        others = [*above, looked] if true else enforced
-        floors = [floor for other in others for floor in other.floors]
-        would = _settled(policy, key, others, floors if true else [*floors, *looked.floors], seen)
-    return ShadowVerdict(
-        looked.rule.id, looked.trace.result, reached, would.consequence, would.consequence != chosen.consequence
-    )
+    if found.reached and found.trace.result == "true":
+        would = _settled(Floor(found.rule.id, found.rule.then), [*floors[: found.floors], *found.own], seen)
+    elif found.reached:
+        would = _settled(answer, [*floors, *found.own], seen)
+    changed = would.consequence != chosen.consequence
+    return ShadowVerdict(found.rule.id, found.trace.result, found.reached, would.consequence, changed)
 
 
-def _look(policy: Policy, rule: Rule, seen: Known) -> _Looked:
-    """Evaluate one rule: in scope, true, and nobody it leaves alone."""
+def _look(policy: Policy, rule: Rule, seen: Known, floors: list[Floor]) -> RuleTrace:
+    """Evaluate one rule: in scope, true, and nobody it leaves alone. Adds the floors that it sets."""
     leaves: list[LeafTrace] = []
     truth: Truth = "true" if rule.scope is None else _truth(rule.scope, seen, leaves)
     if truth != "false":
         met = _truth(rule.when, seen, leaves)
-        truth = _both(truth, met)
-    floors: list[Floor] = []
+        truth = met if truth == "true" else _both(truth, met)
     if truth != "false" and rule.exceptions:
         truth = _excepted(rule, truth, seen, leaves, floors)
     if truth == "error" and rule.on_error is not None:
@@ -153,7 +139,7 @@ def _look(policy: Policy, rule: Rule, seen: Known) -> _Looked:
         )
     elif truth == "missing" and rule.on_missing is not None:
         floors.append(Floor(f"{rule.id}.on_missing", rule.on_missing))
-    return _Looked(rule, RuleTrace(rule.id, truth, tuple(leaves)), tuple(floors))
+    return RuleTrace(rule.id, truth, tuple(leaves))
 
 
 def _excepted(rule: Rule, truth: Truth, seen: Known, leaves: list[LeafTrace], floors: list[Floor]) -> Truth:
@@ -168,18 +154,20 @@ def _excepted(rule: Rule, truth: Truth, seen: Known, leaves: list[LeafTrace], fl
     return _both(truth, _NEGATED[excused])
 
 
-def _truth(part: Part, seen: Known, leaves: list[LeafTrace]) -> Truth:
+def _truth(condition: Condition, seen: Known, leaves: list[LeafTrace]) -> Truth:
     """Kleene's three-valued logic, an error being an unknown that is remembered; what cannot matter is not looked at."""
-    if not isinstance(part, Condition):
-        trace = part.evaluate(seen)
-        leaves.append(trace)
-        return trace.result
-    if part.joint == "not":
-        return _NEGATED[_truth(part.parts[0], seen, leaves)]
-    decisive: Truth = "false" if part.joint == "all" else "true"
+    decisive: Truth = "false" if condition.joint == "all" else "true"
     unknown: Truth | None = None
-    for child in part.parts:
-        truth = _truth(child, seen, leaves)
+    for part in condition.parts:
+        truth: Truth
+        if part.__class__ is Condition:
+            truth = _truth(part, seen, leaves)
+        else:
+            trace = part.evaluate(seen)  # type: ignore[union-attr] # as above
+            leaves.append(trace)
+            truth = trace.result
+        if condition.joint == "not":
+            return _NEGATED[truth]
         if truth == decisive:
             return decisive
         if truth == "error" or (truth == "missing" and unknown is None):

@@ -63,7 +63,7 @@ class Known:
 
     ``values``: every signal that was asked for; None where it is missing. ``broken``: signals of a wrong type.
     ``now``: epoch seconds. ``traces``: results by a leaf's text, so that an expression that stands in ten rules is
-    evaluated once.
+    evaluated once. ``shown``: values by the signals of a leaf; leaves that read the same share them.
     """
 
     values: dict[str, SignalValue]
@@ -71,6 +71,7 @@ class Known:
     now: float
     activation: Any
     traces: dict[object, LeafTrace] = field(default_factory=dict)
+    shown: dict[tuple[str, ...], dict[str, SignalValue]] = field(default_factory=dict)
 
 
 def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Known:
@@ -105,8 +106,10 @@ class Leaf:
         if trace is None:
             said = self._compiled.eval(known.activation).value()
             truth: Truth = "true" if said is True else "false" if said is False else self._undecided(said, known)
-            values = known.values
-            trace = known.traces[self.text] = LeafTrace(self.text, truth, {name: values[name] for name in self.signals})
+            values = known.shown.get(self.signals)
+            if values is None:
+                values = known.shown[self.signals] = {name: known.values[name] for name in self.signals}
+            trace = known.traces[self.text] = LeafTrace(self.text, truth, values)
         return trace
 
     def _undecided(self, said: object, known: Known) -> Truth:

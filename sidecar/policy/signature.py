@@ -43,7 +43,9 @@ def verify(raw: bytes, signature: bytes | None, keys: Sequence[Ed25519PublicKey]
     try:
         found = base64.b64decode(lines[2], validate=True)
     except (binascii.Error, ValueError):
-        raise _refused(name + SUFFIX, "the signature is not base64", "sign it again") from None
+        found = b""
+    if base64.b64encode(found).decode() != lines[2] or not found:  # one signature, one spelling
+        raise _refused(name + SUFFIX, "the signature is not base64", "sign it again: gaitkeeper policy sign")
     named = lines[1].removeprefix("key ")
     known = {fingerprint(key): key for key in keys}
     if named not in known:
