@@ -19,7 +19,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent
 
 from sidecar.domain.biometrics import Cause
@@ -170,7 +170,11 @@ def strict_yaml(raw: bytes, name: str) -> Any:
         line, column = (found.line + 1, found.column + 1) if found else (1, 1)
         hint = "check indentation, quotes and brackets on this line and the one before"
         raise _refusal(name, line, column, f"not YAML: {error.problem or error.context}", hint) from None
-    except (YAMLError, RecursionError, ValueError) as error:
+    except PolicyInvalid:
+        raise
+    except (
+        Exception
+    ) as error:  # ruamel ends odd files with whatever its own code ran into: TypeError, RecursionError, ...
         message = f"not YAML: {type(error).__name__}"
         raise _refusal(name, 1, 1, message, "the file must be plain YAML 1.2") from None
 

@@ -145,7 +145,8 @@ def test_pol1_each_mistake_is_refused_with_file_line_and_column(old: str, new: s
     "raw",
     [
         b"", b"null", b"[]", b"7", b"\xff\xfe", b"\0", b"a" * (1024 * 1024 + 1), b"{" * 700, b"[" * 700,
-        b"&a [*a]", b"%YAML 9.9\n---\na: 1", b"? {a: b}\n: c", b"!x y", b"--- !<tag:x> {}", b"a: !!binary x",
+        b"&a [*a]", b"%YAML 9.9\n---\na: 1", b"? {a: b}\n: c", b"? [a]\n: b\n? [a]\n: c",
+        b"!x y", b"--- !<tag:x> {}", b"a: !!binary x",
     ],
 )  # fmt: skip
 def test_whatever_is_no_policy_is_refused_with_a_place(raw: bytes) -> None:
