@@ -16,7 +16,6 @@ import msgspec
 from sidecar.domain.decisions import Action, Consequence, Effect
 from sidecar.errors import BadRequest
 from sidecar.policy.backtest import Recorded, Tally, merged, tally
-from sidecar.policy.explain import read_facts
 from sidecar.policy.language import Policy, parse
 
 CHUNK = 2000
@@ -33,7 +32,11 @@ class RecordedConsequence(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RecordedLine(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a file of decisions. ``at``: epoch seconds."""
+    """One line of a file of decisions. ``at``: epoch seconds.
+
+    ``facts`` are taken as recorded: a signal that this version does not know is not read, and a value of another type is
+    an error of the rules that read it, as at a login.
+    """
 
     id: str
     subject: str
@@ -123,9 +126,8 @@ def _row(row: bytes | Recorded, number: int) -> Recorded:
         return row
     try:
         line = _decoder.decode(row)
-        facts = read_facts(line.facts)
-    except (msgspec.DecodeError, BadRequest) as error:
+    except msgspec.DecodeError as error:
         raise BadRequest(f"line {number} is no recorded decision: {error}") from None
     given = line.consequence
     consequence = Consequence(given.action, given.acr_values, given.factor, tuple(given.effects), given.trust)
-    return Recorded(line.id, line.subject, line.client, tuple(line.groups), line.at, facts, consequence, line.rule)
+    return Recorded(line.id, line.subject, line.client, tuple(line.groups), line.at, line.facts, consequence, line.rule)

@@ -586,7 +586,7 @@ class TestBacktest:
 
     @pytest.mark.parametrize(
         "line",
-        [b"{}\n", b"not json\n", b'{"id": 1}\n', lines_of(decisions(1))[0].replace(b"travel.speed", b"moon.phase")],
+        [b"{}\n", b"not json\n", b'{"id": 1}\n', lines_of(decisions(1))[0].replace(b'"at"', b'"moment"')],
     )
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_a_line_that_is_no_decision_is_named(self, line: bytes, jobs: int) -> None:
