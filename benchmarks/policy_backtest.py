@@ -57,7 +57,7 @@ def facts_of(draw: random.Random, person: int) -> dict[str, Any]:
         "client.sensitivity": "high" if person % 50 == 0 else "normal", "idp.issuer": "https://idp.example", "idp.realm": "main",
         "user.id": f"u{person}", "user.roles": ["user"], "user.groups": [f"group-{person % 20}"],
         "network.address": f"192.0.2.{person % 250}", "keystroke.outcome": outcome,
-        "keystroke.llr": draw.gauss(-2, 1) if outcome == "match" else draw.gauss(2, 1) if outcome == "mismatch" else None,
+        "keystroke.llr": {"match": min(draw.gauss(-2, 1), 0.89), "mismatch": max(draw.gauss(2, 1), 0.9)}.get(outcome),
         "keystroke.confidence": draw.random(), "keystroke.cause": "filled" if filled else None,
         "profile.state": "learning" if outcome == "insufficient" else "ready", "profile.samples": draw.randint(10, 200),
         "profile.confirmed": draw.random() < 0.98, "provenance.username": "typed",

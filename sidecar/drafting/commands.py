@@ -145,12 +145,14 @@ def diff(
 @app.command()
 def explain(policy: File, facts: FactsFile, now: Moment = None) -> None:
     """Say why these facts get the answer they get: every leaf with the values it saw."""
+    from sidecar.policy.bands import rebanded
     from sidecar.policy.evaluate import decide
     from sidecar.policy.explain import explained
     from sidecar.policy.language import load
 
     loaded = load(policy)
     known, at = _facts(facts)
+    known = rebanded(known, loaded.mismatch_from, loaded.prior)
     for line in explained(loaded, decide(loaded, known, _moment(now, at))):
         typer.echo(line)
 

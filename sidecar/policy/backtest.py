@@ -1,7 +1,8 @@
 """Replay recorded decisions against a candidate policy: who would have been asked more or less, how often, by which rule.
 
 The core is a sum: ``tally`` over any part of the decisions, ``merged`` of two tallies, ``report`` of the whole; so the
-parts can be counted by as many processes as there are. Signals are taken as recorded: what people would have done had
+parts can be counted by as many processes as there are. Signals are taken as recorded, but for the candidate's own bands
+and prior, which are applied to the recorded scores: what people would have done had
 they been asked differently, and what the profile would then have learnt, is not replayed.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.domain.decisions import Consequence, Facts, strictness
+from sidecar.policy.bands import rebanded
 from sidecar.policy.evaluate import decide
 from sidecar.policy.language import Policy
 from sidecar.policy.testing import verb
@@ -84,7 +86,8 @@ def tally(candidate: Policy, decisions: Iterable[Recorded]) -> Tally:
     """Decide each recorded login anew, at the moment it happened, and count."""
     found = Tally()
     for decision in decisions:
-        verdict = decide(candidate, decision.facts, decision.at)
+        facts = rebanded(decision.facts, candidate.mismatch_from, candidate.prior)
+        verdict = decide(candidate, facts, decision.at)
         before = strictness(decision.consequence) >= ASKED
         after = strictness(verdict.consequence) >= ASKED
         found.total.see(before, after)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sidecar.domain.decisions import Facts, RuleTrace, SignalValue, Verdict
 from sidecar.errors import BadRequest
+from sidecar.policy.bands import rebanded
 from sidecar.policy.compare import words
 from sidecar.policy.evaluate import decide
 from sidecar.policy.expressions import known
@@ -88,5 +89,14 @@ def read_change(text: str) -> tuple[str, SignalValue]:
 
 
 def what_if(policy: Policy, facts: Facts, changes: Mapping[str, SignalValue], now: float) -> tuple[Verdict, Verdict]:
-    """Decide twice: over the facts as they were, and with some of them changed."""
-    return decide(policy, facts, now), decide(policy, {**facts, **changes}, now)
+    """Decide twice: over the facts as they were, and with some of them changed.
+
+    A changed ``keystroke.llr`` is meant for the deciding field, too, and moves outcome and probability by the policy's
+    bands; an outcome that is itself among the changes stands.
+    """
+    before = rebanded(facts, policy.mismatch_from, policy.prior)
+    wanted = dict(changes)
+    if "keystroke.llr" in wanted and facts.get("keystroke.deciding_llr") is not None:
+        wanted.setdefault("keystroke.deciding_llr", wanted["keystroke.llr"])
+    after = {**rebanded({**facts, **wanted}, policy.mismatch_from, policy.prior), **wanted}
+    return decide(policy, before, now), decide(policy, after, now)

@@ -70,12 +70,20 @@ _BEHAVIOR = (
         "scoring.calibration.combine", "behavior", unit="nat",
     ),
     Signal(
+        "keystroke.deciding_llr", "double", "the same of the deciding field alone", "risk.judge.facts", "behavior", unit="nat",
+    ),
+    Signal(
         "keystroke.confidence", "double", "amount of evidence", "scoring.calibration.confidence", "behavior",
         low=0.0, high=1.0,
     ),
     Signal(
-        "keystroke.cause", "string", "why there is no evidence; missing when there is", "features.keystroke.extract",
-        "behavior", values=tuple(str(cause) for cause in Cause),
+        "keystroke.cause", "string", "why there is no evidence; missing unless keystroke.outcome is unavailable",
+        "features.keystroke.extract", "behavior", values=tuple(str(cause) for cause in Cause),
+    ),
+    Signal(
+        "keystroke.absence", "string",
+        "why the deciding field has no evidence, also where another field made a mismatch; missing where it has",
+        "risk.judge.facts", "behavior", values=tuple(str(cause) for cause in Cause),
     ),
     Signal(
         "profile.state", "string", "how far the deciding field's profile has come", "risk.judge.facts", "behavior",

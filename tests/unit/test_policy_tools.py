@@ -494,8 +494,10 @@ def decisions(count: int, seed: int = 3) -> list[Recorded]:
     found = []
     for number in range(count):
         person = draw.randrange(50)
+        outcome, llr = draw.choices([("match", -1.0), ("mismatch", 2.0)], [9, 1])[0]
         facts = FACTS | {
-            "keystroke.outcome": draw.choices(["match", "mismatch"], [9, 1])[0],
+            "keystroke.outcome": outcome,
+            "keystroke.llr": llr,
             "keystroke.confidence": draw.choice([0.2, 0.7]),
             "device.state": draw.choice(["known", "new"]),
             "client.sensitivity": "high" if person % 10 == 0 else "normal",
