@@ -44,8 +44,10 @@ check: setup widget  ## Linters, types, import rules, widget size
 	cd widget && npm run --silent check
 
 SOAK_KILLS ?= 200
-soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times
+SOAK_INPUTS ?= 2000000
+soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times; SOAK_INPUTS odd inputs to the policy room
 	$(BIN)/python -m benchmarks.kills --kills $(SOAK_KILLS)
+	$(BIN)/python -m benchmarks.policy_fuzz --inputs $(SOAK_INPUTS)
 
 wheel: setup widget  ## Build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

@@ -12,7 +12,7 @@ from sidecar import errors
 from sidecar.domain.biometrics import Cause, ProfileState
 from sidecar.domain.decisions import Judgement, Outcome
 from sidecar.domain.roles import MAY, MEANING, Permission, Role
-from sidecar.policy.registry import SIGNALS
+from sidecar.policy.registry import SIGNALS, Signal
 from sidecar.storage.inventory import CLASSES, INVENTORY
 from sidecar.usecases.reasons import reason
 
@@ -22,11 +22,18 @@ BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOT
 
 def signals() -> Iterator[str]:
     """Rows of every signal a policy may read."""
-    yield "| signal | type | values or unit | meaning | from |"
-    yield "|---|---|---|---|---|"
+    yield "| signal | kind | type | values, range, unit | meaning | from |"
+    yield "|---|---|---|---|---|---|"
     for signal in SIGNALS.values():
-        values = ", ".join(f"`{value}`" for value in signal.values) or signal.unit
-        yield f"| `{signal.name}` | {signal.type} | {values} | {signal.meaning} | {signal.producer} |"
+        values = ", ".join(f"`{value}`" for value in signal.values) or _range(signal)
+        yield f"| `{signal.name}` | {signal.kind} | {signal.type} | {values} | {signal.meaning} | {signal.producer} |"
+
+
+def _range(signal: Signal) -> str:
+    bounds = ""
+    if signal.low is not None:
+        bounds = f"{signal.low:g} and above" if signal.high is None else f"{signal.low:g} to {signal.high:g}"
+    return ", ".join(part for part in (bounds, signal.unit) if part)
 
 
 def causes() -> Iterator[str]:

@@ -8,6 +8,7 @@ import typer
 
 from sidecar import __version__
 from sidecar.administration import commands
+from sidecar.drafting.commands import app as policy
 from sidecar.errors import GaitkeeperError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -15,6 +16,7 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure error rates on record
 app.add_typer(evaluate, name="evaluate")
 for name, group in commands.GROUPS.items():
     app.add_typer(group, name=name)
+app.add_typer(policy, name="policy")
 
 
 def _version(wanted: bool) -> None:

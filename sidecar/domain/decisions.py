@@ -7,7 +7,7 @@ from typing import Literal
 
 from sidecar.domain.biometrics import Absence, Cause, Probe, ProfileState, Provenance, Score
 
-SignalValue = bool | int | float | str | None
+SignalValue = bool | int | float | str | tuple[str, ...] | None
 Facts = Mapping[str, SignalValue]
 
 
@@ -60,15 +60,27 @@ Truth = Literal["true", "false", "missing", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What a rule or an outcome leads to. ``acr_values`` and ``factor`` belong to step_up only."""
+    """What a rule or an outcome leads to.
+
+    ``acr_values`` and ``factor`` belong to step_up only; ``trust`` (the provider may skip its own second factor) to
+    allow only.
+    """
 
     action: Action
     acr_values: str | None = None
     factor: str | None = None
     effects: tuple[Effect, ...] = ()
+    trust: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+def strictness(consequence: Consequence) -> int:
+    """Return how much a consequence asks: 0 trust, 1 allow, 2 step_up, 3 deny."""
+    return 0 if consequence.trust else STRICTNESS[consequence.action] + 1
+
+
+# The traces are not frozen: a policy of 50 rules makes hundreds of them per login, and a frozen one takes three times
+# as long to make. Nobody but the evaluation writes to them.
+@dataclass(slots=True)
 class LeafTrace:
     """One expression with the values it saw."""
 
@@ -77,9 +89,9 @@ class LeafTrace:
     values: Mapping[str, SignalValue]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RuleTrace:
-    """One rule as it was evaluated."""
+    """One rule as it was evaluated; ``leaves`` are those that were needed, in the order they were looked at."""
 
     rule_id: str
     result: Truth
@@ -87,14 +99,34 @@ class RuleTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowVerdict:
+    """What a rule in shadow would have done, had it alone been enforced.
+
+    ``consequence``: what the login would have met then, the same as the enforced one where nothing would have changed.
+    ``reached`` is false where an enforced rule above it decided; then ``result`` is still told.
+    """
+
+    rule_id: str
+    result: Truth
+    reached: bool
+    consequence: Consequence
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """The policy's word: consequence, the rule that decided, everything evaluated on the way, and errors met."""
+    """The policy's word: consequence, the rule that decided, everything evaluated on the way, and errors met.
+
+    ``shadow`` holds one entry per rule in shadow. ``policy_digest`` is the SHA-256 (hex) of the policy file's bytes.
+    """
 
     policy_id: str
     rule_id: str
     consequence: Consequence
     trace: tuple[RuleTrace, ...]
     errors: tuple[str, ...] = ()
+    shadow: tuple[ShadowVerdict, ...] = ()
+    policy_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,68 +1,200 @@
-"""Decide: a policy and facts in, a verdict with its whole trace out.
+"""Decide: a policy, facts and a moment in, a verdict with its whole trace out. The same three give the same verdict.
 
-Precedence: rules in the order of the file, the first whose condition is true decides. If none is true, the outcome of
-the behaviour decides by the file's ``outcomes``. A rule whose condition is unknown because a signal is missing does not
-match; a rule that met an error never makes the result more permissive than ``outcomes.error``.
+Precedence, from first to last:
+
+1. Enforced rules in the order of the file; the first that is true decides. If none is, ``outcomes`` decides.
+2. A rule that met an error or a missing value before that sets a floor (``on_error``, ``on_missing``): the answer is at
+   least that strict. An exception that cannot be decided counts as not granted.
+3. The client's own floor: no answer is milder than it.
+
+A rule in shadow changes nothing; the verdict says what each would have changed, had it alone been enforced.
 """
 
-from sidecar.domain.decisions import STRICTNESS, Facts, LeafTrace, Outcome, RuleTrace, Truth, Verdict
-from sidecar.policy.expressions import Leaf
-from sidecar.policy.language import Condition, Policy, Rule, outcome_key
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sidecar.domain.decisions import (
+    Action,
+    Consequence,
+    Facts,
+    LeafTrace,
+    Outcome,
+    RuleTrace,
+    ShadowVerdict,
+    Truth,
+    Verdict,
+    strictness,
+)
+from sidecar.policy.expressions import Known, known
+from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Policy, Rule, outcome_key
+
+FLOORS = {
+    "trust": Consequence(Action.ALLOW, trust=True),
+    "allow": Consequence(Action.ALLOW),
+    "step_up": Consequence(Action.STEP_UP, factor="second_factor"),
+}
+_NEGATED: dict[Truth, Truth] = {"true": "false", "false": "true", "missing": "missing", "error": "error"}
 
 
-def decide(policy: Policy, facts: Facts) -> Verdict:
-    """Evaluate every rule until one decides, then fall back to the named outcomes."""
-    trace: list[RuleTrace] = []
+class Floor(NamedTuple):
+    """The least that is asked because a rule could not be decided, and the name it goes by."""
+
+    name: str
+    consequence: Consequence
+
+
+class _InShadow(NamedTuple):
+    """A rule in shadow as it came out. ``floors``: how many floors the enforced rules above it had set."""
+
+    trace: RuleTrace
+    rule: Rule
+    reached: bool
+    floors: int
+    own: list[Floor]
+
+
+def decide(policy: Policy, facts: Facts, now: float) -> Verdict:
+    """Evaluate enforced rules until one decides, else the named outcomes; then what each rule in shadow would change.
+
+    ``now``: epoch seconds, for what expires. Never raises: facts that make no sense end as ``outcomes.error``.
+    """
+    seen = known(facts, now, policy.signals)
+    traces: list[RuleTrace] = []
+    floors: list[Floor] = []
+    shadows: list[_InShadow] = []
+    decisive: Rule | None = None
     for rule in policy.rules:
-        trace.append(_trace(rule, facts))
-        if trace[-1].result == "true":
-            chosen, consequence = rule.id, rule.then
-            break
-    else:
-        key = _outcome(facts)
-        chosen, consequence = f"outcome.{key}", policy.outcomes[key]
-    errors = tuple(entry.rule_id for entry in trace if entry.result == "error")
-    on_error = policy.outcomes["error"]
-    if errors and STRICTNESS[consequence.action] < STRICTNESS[on_error.action]:
-        chosen, consequence = "outcome.error", on_error
-    return Verdict(policy.id, chosen, consequence, tuple(trace), errors)
+        if rule.mode == "shadow":
+            above, own = len(floors), list[Floor]()
+            shadows.append(_InShadow(_look(policy, rule, seen, own), rule, decisive is None, above, own))
+        elif decisive is None:
+            trace = _look(policy, rule, seen, floors)
+            traces.append(trace)
+            if trace.result == "true":
+                decisive = rule
+    answer = _answer(policy, decisive, seen)
+    chosen = _settled(answer, floors, seen)
+    return Verdict(
+        policy_id=policy.id,
+        rule_id=chosen.name,
+        consequence=chosen.consequence,
+        trace=tuple(traces),
+        errors=tuple([trace.rule_id for trace in traces if trace.result == "error"]),
+        shadow=tuple([_would(found, answer, floors, seen, chosen) for found in shadows]),
+        policy_digest=policy.digest,
+    )
 
 
-def _outcome(facts: Facts) -> str:
-    outcome = Outcome(str(facts["keystroke.outcome"]))
-    if outcome is Outcome.INSUFFICIENT:
-        return outcome_key(outcome, str(facts["profile.state"]))
-    if outcome is Outcome.UNAVAILABLE:
-        return outcome_key(outcome, str(facts["keystroke.cause"]))
-    return outcome_key(outcome)
+def _answer(policy: Policy, decisive: Rule | None, seen: Known) -> Floor:
+    """Return what rules or outcomes say, before any floor."""
+    if decisive is not None:
+        return Floor(decisive.id, decisive.then)
+    key = _outcome(seen)
+    if key not in policy.outcomes:
+        key = "error"
+    return Floor(f"outcome.{key}", policy.outcomes[key])
 
 
-def _trace(rule: Rule, facts: Facts) -> RuleTrace:
+def _settled(chosen: Floor, floors: Sequence[Floor], seen: Known) -> Floor:
+    """Raise an answer to the floors that rules set, and to the client's own."""
+    for floor in floors:
+        if strictness(floor.consequence) > strictness(chosen.consequence):
+            chosen = floor
+    own = _client_floor(seen)
+    return own if strictness(own.consequence) > strictness(chosen.consequence) else chosen
+
+
+def _client_floor(seen: Known) -> Floor:
+    """Return what the client takes at least. Not told means no trust; told wrongly means a second factor."""
+    told = seen.values["client.floor"]
+    if told is None:
+        told = "step_up" if "client.floor" in seen.broken else "allow"
+    return Floor("floor.client", FLOORS.get(str(told), FLOORS["step_up"]))
+
+
+def _would(found: _InShadow, answer: Floor, floors: Sequence[Floor], seen: Known, chosen: Floor) -> ShadowVerdict:
+    """Say what would have come of it, had this rule alone been enforced at its place."""
+    would = chosen
+    if found.reached and found.trace.result == "true":
+        would = _settled(Floor(found.rule.id, found.rule.then), [*floors[: found.floors], *found.own], seen)
+    elif found.reached:
+        would = _settled(answer, [*floors, *found.own], seen)
+    changed = would.consequence != chosen.consequence
+    return ShadowVerdict(found.rule.id, found.trace.result, found.reached, would.consequence, changed)
+
+
+def _look(policy: Policy, rule: Rule, seen: Known, floors: list[Floor]) -> RuleTrace:
+    """Evaluate one rule: in scope, true, and nobody it leaves alone. Adds the floors that it sets."""
     leaves: list[LeafTrace] = []
-    return RuleTrace(rule.id, _truth(rule.when, facts, leaves), tuple(leaves))
+    truth: Truth = "true" if rule.scope is None else _truth(rule.scope, seen, leaves)
+    if truth != "false":
+        met = _truth(rule.when, seen, leaves)
+        truth = met if truth == "true" else _both(truth, met)
+    if truth != "false" and rule.exceptions:
+        truth = _excepted(rule, truth, seen, leaves, floors)
+    if truth == "error" and rule.on_error is not None:
+        whole = rule.on_error is ON_ERROR_OF_THE_FILE
+        floors.append(
+            Floor("outcome.error", policy.outcomes["error"]) if whole else Floor(f"{rule.id}.on_error", rule.on_error)
+        )
+    elif truth == "missing" and rule.on_missing is not None:
+        floors.append(Floor(f"{rule.id}.on_missing", rule.on_missing))
+    return RuleTrace(rule.id, truth, tuple(leaves))
 
 
-def _truth(part: Condition | Leaf, facts: Facts, leaves: list[LeafTrace]) -> Truth:
-    if isinstance(part, Leaf):
-        leaves.append(part.evaluate(facts))
-        return leaves[-1].result
-    truths = [_truth(child, facts, leaves) for child in part.parts]
-    if part.joint == "not":
-        return _negated(truths[0])
-    return _joined(truths, decisive="false" if part.joint == "all" else "true")
+def _excepted(rule: Rule, truth: Truth, seen: Known, leaves: list[LeafTrace], floors: list[Floor]) -> Truth:
+    """Return what is left of a rule after its exceptions.
+
+    An exception that cannot be decided is not granted: the answer is at least as strict as the rule's own, and a rule that
+    loosens does not match.
+    """
+    excused = _any([_truth(found.who, seen, leaves) for found in rule.exceptions if seen.now < found.expires])
+    if excused in ("missing", "error") and truth == "true":
+        floors.append(Floor(f"{rule.id}.exceptions", rule.then))
+    return _both(truth, _NEGATED[excused])
 
 
-def _negated(truth: Truth) -> Truth:
-    flipped: dict[Truth, Truth] = {"true": "false", "false": "true"}
-    return flipped.get(truth, truth)  # negation turns neither an error nor a missing value into a pass
+def _truth(condition: Condition, seen: Known, leaves: list[LeafTrace]) -> Truth:
+    """Kleene's three-valued logic, an error being an unknown that is remembered; what cannot matter is not looked at."""
+    decisive: Truth = "false" if condition.joint == "all" else "true"
+    unknown: Truth | None = None
+    for part in condition.parts:
+        truth: Truth
+        if part.__class__ is Condition:
+            truth = _truth(part, seen, leaves)
+        else:
+            trace = part.evaluate(seen)  # type: ignore[union-attr] # as above
+            leaves.append(trace)
+            truth = trace.result
+        if condition.joint == "not":
+            return _NEGATED[truth]
+        if truth == decisive:
+            return decisive
+        if truth == "error" or (truth == "missing" and unknown is None):
+            unknown = truth
+    return unknown or _NEGATED[decisive]
 
 
-def _joined(truths: list[Truth], *, decisive: Truth) -> Truth:
-    """Kleene's three-valued logic; an error is an unknown that is also remembered."""
-    if decisive in truths:
-        return decisive
-    unknowns: tuple[Truth, ...] = ("error", "missing")
-    for unknown in unknowns:
-        if unknown in truths:
-            return unknown
-    return _negated(decisive)
+def _both(left: Truth, right: Truth) -> Truth:
+    found = (left, right)
+    for truth in ("false", "error", "missing"):
+        if truth in found:
+            return truth
+    return "true"
+
+
+def _any(truths: Sequence[Truth]) -> Truth:
+    for truth in ("true", "error", "missing"):
+        if truth in truths:
+            return truth
+    return "false"
+
+
+def _outcome(seen: Known) -> str:
+    """Name the entry of ``outcomes`` that holds; facts without a readable outcome hold an error."""
+    try:
+        outcome = Outcome(str(seen.values["keystroke.outcome"]))
+    except ValueError:
+        return "error"
+    detail = {Outcome.INSUFFICIENT: "profile.state", Outcome.UNAVAILABLE: "keystroke.cause"}.get(outcome)
+    return outcome_key(outcome, str(seen.values[detail]) if detail else None)

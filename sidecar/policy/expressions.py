@@ -1,24 +1,35 @@
 """CEL behind one small door: compile a leaf against the signal registry, evaluate it to one of four truths.
 
 The official engine reports run-time errors as values, not exceptions, and accepts ``has()`` on flat names in a way that
-reads well and means nothing; both are dealt with here. Missing and non-finite numbers never reach it as numbers.
+reads well and means nothing; both are dealt with here. A number that is missing, not finite or of another type than the
+registry says never reaches it: ``!(x > 0.5)`` would be true for NaN.
 """
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from cel_expr_python import cel
 
 from sidecar.domain.decisions import Facts, LeafTrace, SignalValue, Truth
-from sidecar.policy.registry import SIGNALS
+from sidecar.policy.registry import SIGNALS, SignalType
 
-_TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING}
+MAX_LENGTH = 2000
+_TYPES = {
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "double": cel.Type.DOUBLE,
+    "string": cel.Type.STRING,
+    "strings": cel.Type.List(cel.Type.STRING),
+}
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
-# CEL allows spaces around a dot, and a call after it: ``client.id.startsWith("a")`` reads ``client.id``.
-_NAMES = {name: re.compile(r"(?<!\w)" + name.replace(".", r"\s*\.\s*") + r"(?!\w)") for name in SIGNALS}
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
+_ABSENT = "UNKNOWN: No value with name"
+_INT64 = 2**63
 _environment = cel.NewEnv(variables={name: _TYPES[signal.type] for name, signal in SIGNALS.items()})
 
 
@@ -32,35 +43,96 @@ class ExpressionInvalid(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in its file; both count from 1."""
+
+    line: int
+    column: int
+
+
+class Broken:
+    """A value of another type than the registry says. Reading it is an error, not a missing value."""
+
+
+BROKEN = Broken()
+
+
+@dataclass(slots=True)
+class Known:
+    """The facts of one decision as the policy may see them, and what its leaves came to so far.
+
+    ``values``: every signal that was asked for; None where it is missing. ``broken``: signals of a wrong type.
+    ``now``: epoch seconds. ``traces``: results by a leaf's text, so that an expression that stands in ten rules is
+    evaluated once. ``shown``: values by the signals of a leaf; leaves that read the same share them.
+    """
+
+    values: dict[str, SignalValue]
+    broken: frozenset[str]
+    now: float
+    activation: Any
+    traces: dict[object, LeafTrace] = field(default_factory=dict)
+    shown: dict[tuple[str, ...], dict[str, SignalValue]] = field(default_factory=dict)
+
+
+def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Known:
+    """Check facts against the registry. ``names``: the signals that will be read; others are not looked at."""
+    values: dict[str, SignalValue] = {}
+    given: dict[str, Any] = {}
+    broken: list[str] = []
+    for name in names:
+        value = facts.get(name)
+        if value is not None:
+            checked = _CHECKS[name](value)
+            if checked is BROKEN:
+                broken.append(name)
+            elif checked is not None:
+                given[name] = checked
+        values[name] = given.get(name)
+    return Known(values, frozenset(broken), now, _environment.Activation(given))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """One compiled expression and the signals it reads."""
+    """One compiled expression, the signals it reads, and where it stands."""
 
     text: str
     signals: tuple[str, ...]
+    at: Place
     _compiled: Any
 
-    def evaluate(self, facts: Facts) -> LeafTrace:
+    def evaluate(self, known: Known) -> LeafTrace:
         """Evaluate over facts. A signal that is absent, None or non-finite is missing, and missing is never false."""
-        values = {name: finite(facts.get(name)) for name in self.signals}
-        known = {name: value for name, value in values.items() if value is not None}
-        result = self._compiled.eval(data=known)
-        truth: Truth
-        if result.type() == cel.Type.BOOL:
-            truth = "true" if result.value() else "false"
-        else:
-            truth = "missing" if len(known) < len(values) else "error"
-        return LeafTrace(self.text, truth, values)
+        trace = known.traces.get(self.text)
+        if trace is None:
+            said = self._compiled.eval(known.activation).value()
+            truth: Truth = "true" if said is True else "false" if said is False else self._undecided(said, known)
+            values = known.shown.get(self.signals)
+            if values is None:
+                values = known.shown[self.signals] = {name: known.values[name] for name in self.signals}
+            trace = known.traces[self.text] = LeafTrace(self.text, truth, values)
+        return trace
+
+    def _undecided(self, said: object, known: Known) -> Truth:
+        """Tell a missing value from an error. Signals of a wrong type were withheld, so they look missing to CEL."""
+        if not known.broken.isdisjoint(self.signals) or not str(said).startswith(_ABSENT):
+            return "error"
+        return "missing"
 
 
-def finite(value: SignalValue) -> SignalValue:
-    """Return the value, or None for a number that is not finite: in CEL ``!(x > 0.5)`` would be true for NaN."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def compile_leaf(text: str) -> Leaf:
+def compile_leaf(text: str, at: Place = Place(1, 1)) -> Leaf:
     """Compile one boolean expression. Raises ExpressionInvalid with column and hint."""
+    compiled, names = _compiled(text)
+    return Leaf(text, names, at, compiled)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str) -> tuple[Any, tuple[str, ...]]:
+    if len(text) > MAX_LENGTH:
+        raise ExpressionInvalid(f"longer than {MAX_LENGTH} characters", 1, "split it over all: and any:")
+    if not text.isprintable():
+        raise ExpressionInvalid(
+            "holds characters that cannot be printed", 1, "write it on one line, in plain characters"
+        )
     bare = _STRINGS.sub('""', text)
     if re.search(r"\bhas\s*\(", bare):
         raise ExpressionInvalid("has() means nothing here", text.find("has") + 1, "missing signals are handled for you")
@@ -70,18 +142,82 @@ def compile_leaf(text: str) -> Leaf:
         raise _invalid(str(error)) from None
     if compiled.return_type() != cel.Type.BOOL:
         raise ExpressionInvalid("the expression is not a yes-or-no question", 1, "compare the signal with a value")
-    names = tuple(name for name, pattern in _NAMES.items() if pattern.search(bare))
-    return Leaf(text, names, compiled)
+    return compiled, _names(compiled.serialize())
+
+
+def _names(serialized: bytes) -> tuple[str, ...]:
+    """Return the signals that a checked expression refers to.
+
+    Identifiers stand in the serialized form as field 1 (tag 0x0a) with their length; a text constant is field 6, so a text
+    that looks like a signal is not taken for one (cel.expr.CheckedExpr, cel/expr/checked.proto and syntax.proto).
+    """
+    return tuple(name for name in SIGNALS if b"\x0a" + bytes([len(name)]) + name.encode() in serialized)
 
 
 def _invalid(raw: str) -> ExpressionInvalid:
     found = _POSITION.search(raw)
     message, column = (found.group(3), int(found.group(2))) if found else (raw.splitlines()[0], 1)
-    hint = "see the list of signals in docs/policies.md"
-    if "(double, int)" in message or "(int, double)" in message:
+    hint = "expressions are CEL over the signals of docs/policies.md"
+    if undeclared := _UNDECLARED.search(message):
+        hint = f"the signals that exist are in docs/policies.md{_alike(undeclared[1])}"
+    elif "(double, int)" in message or "(int, double)" in message:
         hint = "write the number like the signal's type: 1.0 for a double, 1 for an int"
     elif "no matching overload" in message:
         hint = "the two sides have different types"
     elif "Syntax error" in message:
         hint = 'CEL expressions look like: keystroke.outcome == "mismatch"'
     return ExpressionInvalid(message.replace(" (in container '')", ""), column, hint)
+
+
+def _alike(name: str) -> str:
+    import difflib  # noqa: PLC0415 - only a refusal needs it
+
+    near = difflib.get_close_matches(name, SIGNALS, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _bool(value: object) -> SignalValue | Broken:
+    return value if isinstance(value, bool) else BROKEN
+
+
+def _int(value: object) -> SignalValue | Broken:
+    if isinstance(value, bool) or not isinstance(value, int) or not -_INT64 <= value < _INT64:
+        return BROKEN
+    return value
+
+
+def _double(value: object) -> SignalValue | Broken:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return BROKEN
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _string(value: object) -> SignalValue | Broken:
+    if not isinstance(value, str):
+        return BROKEN
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # a lone surrogate, as JSON may carry one, ends the engine's call
+            return BROKEN
+    return value
+
+
+def _strings(value: object) -> Any:
+    if not isinstance(value, list | tuple) or any(_string(entry) is BROKEN for entry in value):
+        return BROKEN
+    return list(value)
+
+
+_BY_TYPE: Mapping[SignalType, Callable[[object], Any]] = {
+    "bool": _bool,
+    "int": _int,
+    "double": _double,
+    "string": _string,
+    "strings": _strings,
+}
+_CHECKS = {name: _BY_TYPE[signal.type] for name, signal in SIGNALS.items()}

@@ -1,15 +1,11 @@
 """One scale for risk: the prior's log-odds moved by log-likelihood ratios."""
 
-import math
 from typing import Literal
 
 from sidecar.domain.decisions import Judgement, Outcome
+from sidecar.policy.bands import probability
 
-
-def probability(llr: float | None, prior: float) -> float:
-    """Return the posterior probability of an impostor; without evidence exactly the prior (SCO8)."""
-    log_odds = math.log(prior / (1 - prior)) + (llr or 0.0)
-    return 1 / (1 + math.exp(-log_odds))
+__all__ = ["level", "probability"]
 
 
 def level(judgement: Judgement) -> Literal["low", "high", "unknown"]:

@@ -26,6 +26,7 @@ from sidecar.domain.biometrics import (
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Judgement, Outcome, SignalValue
 from sidecar.features import keystroke
+from sidecar.policy.bands import outcome_of
 from sidecar.ports import Profile
 from sidecar.risk.fusion import probability
 from sidecar.scoring import calibration
@@ -79,7 +80,7 @@ def judge(
     llr = calibration.combine([found.llr for found in scores]) if scores else None
     absent = next((absence.cause for absence in absences if absence.field == deciding), None)
     own = next((found.llr for found in scores if found.field == deciding), None)
-    outcome = _outcome(llr, own, absent, mismatch_from)
+    outcome = outcome_of(llr, own, absent is not None, mismatch_from)
     return Judgement(
         deciding=deciding,
         outcome=outcome,
@@ -162,13 +163,17 @@ def facts(
 ) -> dict[str, SignalValue]:
     """Name what is known, signal by signal, for the policy. What is not known is None, never a stand-in number."""
     deciding = known.profiles.get(judgement.deciding)
+    own = next((found.llr for found in judgement.scores if found.field == judgement.deciding), None)
+    absence = next((found.cause for found in judgement.absences if found.field == judgement.deciding), None)
     return {
         "action": action,
         "client.id": client,
         "keystroke.outcome": str(judgement.outcome),
         "keystroke.llr": judgement.llr,
+        "keystroke.deciding_llr": own,
         "keystroke.confidence": judgement.confidence,
         "keystroke.cause": str(judgement.cause) if judgement.cause else None,
+        "keystroke.absence": str(absence) if absence else None,
         "profile.state": str(judgement.state),
         "profile.samples": deciding.samples if deciding else 0,
         "profile.confirmed": deciding.confirmed if deciding else False,
@@ -186,15 +191,6 @@ def usual_provenance(newest: Sequence[Provenance | None], needed: int = 5) -> st
     if len(newest) < needed or all(how is None for how in newest):
         return "unknown"
     return _told(newest[0]) if len(set(newest)) == 1 else "mixed"
-
-
-def _outcome(combined: float | None, own: float | None, absent: Cause | None, mismatch_from: float) -> Outcome:
-    """``own`` is the deciding field's LLR: a user name typed well must not outvote a password typed by a stranger."""
-    if any(llr is not None and llr >= mismatch_from for llr in (combined, own)):
-        return Outcome.MISMATCH
-    if absent is not None:
-        return Outcome.UNAVAILABLE
-    return Outcome.INSUFFICIENT if own is None else Outcome.MATCH
 
 
 def _without_scores(deciding: str, cause: Cause, state: ProfileState, absences: tuple[Absence, ...]) -> Judgement:

@@ -124,7 +124,7 @@ class Assessor:
             consent=consent,
             gpc=attempt.gpc or gathered.gpc,
         )
-        verdict = decide(self.policy, seen)
+        verdict = decide(self.policy, seen, now)
         answer = Answer(
             decision_id=secrets.token_urlsafe(12),
             consequence=self._possible(attempt, verdict.consequence, consent),
@@ -132,6 +132,7 @@ class Assessor:
             risk_level=level(judgement),
             rule_id=verdict.rule_id,
             reason=reason(judgement),
+            trust=verdict.consequence.trust,
         )
         entry = _entry(attempt, subject, answer, self.policy.id, now)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
@@ -247,14 +248,17 @@ def _body(
             "risk_level": answer.risk_level,
             "rule_id": answer.rule_id,
             "reason": answer.reason,
+            "trust": answer.trust,
         },
         "policy": verdict.policy_id,
+        "policy_digest": verdict.policy_digest,
         "facts": dict(seen),
         "context": judgement.context,
         "scores": [asdict(score) for score in judgement.scores],
         "absences": [asdict(absence) for absence in judgement.absences],
         "trace": [asdict(rule) for rule in verdict.trace],
         "errors": list(verdict.errors),
+        "shadow": [asdict(would) for would in verdict.shadow],
     }
 
 
@@ -298,4 +302,12 @@ def _stored_answer(stored: StoredDecision) -> Answer:
     consequence = Consequence(
         Action(kept["action"]), kept["acr_values"], kept["factor"], tuple(Effect(name) for name in kept["effects"])
     )
-    return Answer(stored.id, consequence, Source(kept["source"]), kept["risk_level"], kept["rule_id"], kept["reason"])
+    return Answer(
+        stored.id,
+        consequence,
+        Source(kept["source"]),
+        kept["risk_level"],
+        kept["rule_id"],
+        kept["reason"],
+        trust=bool(kept.get("trust")),
+    )

@@ -13,12 +13,13 @@ from sidecar.domain.biometrics import Cause
 from sidecar.domain.decisions import STRICTNESS, Action, Effect
 from sidecar.errors import PolicyInvalid
 from sidecar.policy.evaluate import decide
-from sidecar.policy.expressions import compile_leaf
+from sidecar.policy.expressions import compile_leaf, known
 from sidecar.policy.language import load, parse
 from sidecar.policy.registry import SIGNALS
 from sidecar.scoring.calibration import CHALLENGE_LLR
 from sidecar.shipped import policy_directory
 
+NOW = 1_795_000_000.0  # a day in November 2026
 SHIPPED = policy_directory() / "default.yaml"
 GOOD = SHIPPED.read_text()
 FACTS: dict[str, Any] = {
@@ -89,7 +90,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "when empty": ("all: ['keystroke.outcome == \"mismatch\"']", "all: []", 0, "at least one"),
     "two joints": ("all: ['keystroke", "any: ['action == \"login\"']\n      all: ['keystroke", -1, "one of all:, any:, not:"),
     "unknown joint": ("all: ['keystroke", "none: ['keystroke", -1, "one of all:, any:, not:"),
-    "not of two": ("all: ['keystroke", "not: ['action == \"x\"', 'keystroke", 0, "exactly one"),
+    "not of two": ("all: ['keystroke", "not: ['client.id == \"x\"', 'keystroke", 0, "exactly one"),
     "unknown signal": ("keystroke.outcome ==", "keystroke.outcom ==", 0, "undeclared reference"),
     "int for double": ("'keystroke.outcome == \"mismatch\"'", "'keystroke.llr > 1'", 0, "1.0 for a double"),
     "double for int": ("'keystroke.outcome == \"mismatch\"'", "'profile.samples > 1.5'", 0, "1.0 for a double"),
@@ -144,7 +145,8 @@ def test_pol1_each_mistake_is_refused_with_file_line_and_column(old: str, new: s
     "raw",
     [
         b"", b"null", b"[]", b"7", b"\xff\xfe", b"\0", b"a" * (1024 * 1024 + 1), b"{" * 700, b"[" * 700,
-        b"&a [*a]", b"%YAML 9.9\n---\na: 1", b"? {a: b}\n: c", b"!x y", b"--- !<tag:x> {}", b"a: !!binary x",
+        b"&a [*a]", b"%YAML 9.9\n---\na: 1", b"? {a: b}\n: c", b"? [a]\n: b\n? [a]\n: c",
+        b"!x y", b"--- !<tag:x> {}", b"a: !!binary x",
     ],
 )  # fmt: skip
 def test_whatever_is_no_policy_is_refused_with_a_place(raw: bytes) -> None:
@@ -210,7 +212,7 @@ def test_pol5_the_shipped_policy_never_denies() -> None:
 @pytest.mark.parametrize("cause", Cause)
 def test_sco2_the_shipped_policy_asks_for_a_second_factor_for_every_cause(cause: Cause) -> None:
     facts = FACTS | {"keystroke.outcome": "unavailable", "keystroke.cause": str(cause), "keystroke.llr": None}
-    verdict = decide(load(SHIPPED), facts)
+    verdict = decide(load(SHIPPED), facts, NOW)
     assert (verdict.consequence.action, verdict.rule_id) == (Action.STEP_UP, f"outcome.unavailable.{cause}")
     assert verdict.consequence.factor == "second_factor"
 
@@ -256,15 +258,15 @@ def test_sco2_the_shipped_policy_asks_for_a_second_factor_for_every_cause(cause:
     ],
 )
 def test_the_shipped_policy_word_by_word(changed: dict[str, Any], rule_id: str, action: str) -> None:
-    verdict = decide(load(SHIPPED), FACTS | changed)
+    verdict = decide(load(SHIPPED), FACTS | changed, NOW)
     assert (verdict.rule_id, verdict.consequence.action) == (rule_id, action)
 
 
 def test_the_first_rule_that_is_true_decides_and_the_rest_is_not_looked_at() -> None:
     made = policy(
-        rules(rule("a", 'action == "other"', "step_up"), rule("b", "true", "allow"), rule("c", "true", "step_up"))
+        rules(rule("a", 'client.id == "other"', "step_up"), rule("b", "true", "allow"), rule("c", "true", "step_up"))
     )
-    verdict = decide(made, FACTS)
+    verdict = decide(made, FACTS, NOW)
     assert verdict.rule_id == "b"
     assert [entry.rule_id for entry in verdict.trace] == ["a", "b"]
 
@@ -292,18 +294,19 @@ def test_the_first_rule_that_is_true_decides_and_the_rest_is_not_looked_at() -> 
 def test_pol11_what_is_not_known_is_never_a_pass(expression: str, joint: str, value: float | None) -> None:
     made = policy(rules(rule("r", expression, "allow", joint)), match="step_up", rest="step_up")
     for facts in (FACTS | {"keystroke.llr": value}, {k: v for k, v in FACTS.items() if k != "keystroke.llr"}):
-        verdict = decide(made, facts)
+        verdict = decide(made, facts, NOW)
         assert verdict.trace[0].result == "missing"
         assert verdict.consequence.action is Action.STEP_UP
 
 
 NUMBERS = [name for name, signal in SIGNALS.items() if signal.type == "double"]
-LEAVES = st.builds(
-    lambda name, sign, number, negate: f"{'!' if negate else ''}({name} {sign} {number:.2f})",
-    st.sampled_from(NUMBERS),
-    st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
-    st.floats(-6, 6),
-    st.booleans(),
+LEAVES = st.sampled_from(NUMBERS).flatmap(
+    lambda name: st.builds(
+        lambda sign, number, negate: f"{'!' if negate else ''}({name} {sign} {number:.2f})",
+        st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
+        st.floats(SIGNALS[name].low if SIGNALS[name].low is not None else -6.0, SIGNALS[name].high or 6.0),
+        st.booleans(),
+    )
 )
 TREES = st.recursive(
     LEAVES,
@@ -327,29 +330,32 @@ def test_pol11_a_condition_is_true_only_if_no_value_of_what_is_missing_could_mak
     import json
 
     made = policy(f"[{{id: r, when: {json.dumps(tree)}, then: allow}}]", match="step_up")
-    verdict = decide(made, FACTS | numbers)
-    leaves = list(verdict.trace[0].leaves)
-    known = [TRUTHS.get(leaf.result) for leaf in leaves]
-    for leaf in leaves:
-        name = next(iter(leaf.values))
-        value = numbers[name]
+    verdict = decide(made, FACTS | numbers, NOW)
+    seen = known(FACTS | numbers, NOW)
+    leaves = {text: compile_leaf(text).evaluate(seen) for text in texts(tree)}
+    for leaf in leaves.values():
+        value = numbers[next(iter(leaf.values))]
         assert (leaf.result == "missing") == (value is None or not math.isfinite(value))
-    unknown = [index for index, truth in enumerate(known) if truth is None]
+    unknown = [text for text, leaf in leaves.items() if leaf.result not in TRUTHS]
     possible = set()
     for guess in product([True, False], repeat=len(unknown)):
-        filled = list(known)
-        for index, truth in zip(unknown, guess, strict=True):
-            filled[index] = truth
-        possible.add(plain(tree, iter(filled)))
+        truths = {text: TRUTHS.get(leaf.result, False) for text, leaf in leaves.items()}
+        possible.add(plain(tree, truths | dict(zip(unknown, guess, strict=True))))
     if verdict.trace[0].result in TRUTHS:
         assert possible == {TRUTHS[verdict.trace[0].result]}
     else:
         assert verdict.rule_id == "outcome.match"
 
 
-def plain(tree: Any, truths: Any) -> bool:
+def texts(tree: Any) -> list[str]:
     if isinstance(tree, str):
-        return bool(next(truths))
+        return [tree]
+    return [text for parts in tree.values() for part in parts for text in texts(part)]
+
+
+def plain(tree: Any, truths: dict[str, bool]) -> bool:
+    if isinstance(tree, str):
+        return truths[tree]
     ((joint, parts),) = tree.items()
     found = [plain(part, truths) for part in parts]
     return all(found) if joint == "all" else any(found) if joint == "any" else not found[0]
@@ -369,7 +375,7 @@ def test_pol11_an_error_never_makes_the_answer_more_permissive(
     made = policy(
         rules(rule("broken", expression, "allow", joint)), error=error, match=match, extra="behavior_may_deny: true"
     )
-    verdict = decide(made, FACTS)
+    verdict = decide(made, FACTS, NOW)
     assert verdict.errors == ("broken",)
     wanted = max(STRICTNESS[Action(error)], STRICTNESS[Action(match)])
     assert STRICTNESS[verdict.consequence.action] == wanted
@@ -377,7 +383,7 @@ def test_pol11_an_error_never_makes_the_answer_more_permissive(
 
 def test_pol11_an_error_before_a_rule_that_allows_still_counts() -> None:
     made = policy(rules(rule("broken", "1 / 0 == 1", "allow"), rule("open", "true", "allow")))
-    verdict = decide(made, FACTS)
+    verdict = decide(made, FACTS, NOW)
     assert (verdict.rule_id, verdict.consequence.action) == ("outcome.error", Action.STEP_UP)
 
 
@@ -390,7 +396,7 @@ def test_pol11_an_error_before_a_rule_that_allows_still_counts() -> None:
         ("size(client.id) == 3", "true"),
         ('client.id in ["app", "web"]', "true"),
         ("client . id == 'app'", "true"),
-        ('action == "keystroke.llr"', "false"),
+        ('client.id == "keystroke.llr"', "false"),
         ("risk.probability<0.5", "true"),
         ("!profile.confirmed", "false"),
         ('keystroke.outcome=="match"&&profile.samples>=10', "true"),
@@ -399,17 +405,17 @@ def test_pol11_an_error_before_a_rule_that_allows_still_counts() -> None:
 def test_leaves_read_the_signals_they_name_however_it_is_written(expression: str, truth: str) -> None:
     """``client.id.startsWith(...)`` compiled, and was then an error at every login: the name was not recognised."""
     leaf = compile_leaf(expression)
-    assert leaf.evaluate(FACTS).result == truth
+    assert leaf.evaluate(known(FACTS, NOW)).result == truth
     assert len(leaf.signals) in (1, 2)
 
 
 def test_a_text_that_looks_like_a_signal_is_not_read() -> None:
-    assert compile_leaf('action == "keystroke.llr"').signals == ("action",)
+    assert compile_leaf('client.id == "keystroke.llr"').signals == ("client.id",)
 
 
 def test_consequences_as_written() -> None:
     made = policy(rules(rule("r", "true", "{action: step_up, acr_values: gold, effects: [notify, revoke_all]}")))
-    verdict = decide(made, FACTS)
+    verdict = decide(made, FACTS, NOW)
     assert verdict.consequence.acr_values == "gold"
     assert verdict.consequence.factor is None
     assert verdict.consequence.effects == (Effect.NOTIFY, Effect.REVOKE_ALL)

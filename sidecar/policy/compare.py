@@ -1,0 +1,203 @@
+"""Compare two versions of a policy by meaning, not by text: which logins a rule matches, what it asks, in which order.
+
+Where two conditions cannot be proven equal or different (``cells``), their texts are compared and the change says so.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from sidecar.domain.decisions import Consequence, strictness
+from sidecar.policy.cells import Space, TooComplex, Union, meet
+from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Part, Policy, Rule, readable_moment
+
+Direction = Literal["stricter", "milder", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference. ``direction``: whether logins are asked for more or for less, as far as that can be told."""
+
+    subject: str
+    message: str
+    direction: Direction
+
+
+def differences(old: Policy, new: Policy, now: float) -> tuple[Change, ...]:
+    """Return what differs in meaning between two versions; comments, order of leaves and layout do not."""
+    return (
+        *_figures(old, new),
+        *_lists(old, new),
+        *_rules(old, new, now),
+        *_outcomes(old, new),
+    )
+
+
+def _figures(old: Policy, new: Policy) -> Iterable[Change]:
+    if old.mismatch_from != new.mismatch_from:
+        direction: Direction = "milder" if new.mismatch_from > old.mismatch_from else "stricter"
+        message = f"typing counts as a mismatch from {new.mismatch_from:g}, was {old.mismatch_from:g}"
+        yield Change("bands.keystroke.mismatch_from", message, direction)
+    if old.prior != new.prior:
+        yield Change("prior", f"{new.prior:g}, was {old.prior:g}; moves risk.probability", "other")
+    if old.audit_full != new.audit_full:
+        yield Change("audit.full", f"{new.audit_full}, was {old.audit_full}", "other")
+
+
+def _lists(old: Policy, new: Policy) -> Iterable[Change]:
+    for name in dict.fromkeys([*old.lists, *new.lists]):
+        subject = f"list {name}"
+        before, after = old.lists.get(name), new.lists.get(name)
+        if before is None or after is None:
+            yield Change(subject, "added" if before is None else "removed", "other")
+            continue
+        gone, come = set(before.entries) - set(after.entries), set(after.entries) - set(before.entries)
+        for entries, word in ((come, "added"), (gone, "removed")):
+            if entries:
+                yield Change(subject, f"{word} {', '.join(sorted(entries))}", "other")
+        if before.expires != after.expires:
+            yield Change(subject, f"expires {_moment(after.expires)}, was {_moment(before.expires)}", "other")
+
+
+def _outcomes(old: Policy, new: Policy) -> Iterable[Change]:
+    for key, before in old.outcomes.items():
+        after = new.outcomes[key]
+        if before != after:
+            yield Change(f"outcome.{key}", f"{words(after)}, was {words(before)}", _direction(before, after))
+
+
+def _rules(old: Policy, new: Policy, now: float) -> Iterable[Change]:
+    before = {rule.id: rule for rule in old.rules}
+    after = {rule.id: rule for rule in new.rules}
+    space = Space([old, new])
+    for rule_id in dict.fromkeys([*before, *after]):
+        subject = f"rule {rule_id}"
+        if rule_id not in after:
+            yield Change(subject, f"removed; it said {words(before[rule_id].then)}", "other")
+        elif rule_id not in before:
+            shadow = " in shadow" if after[rule_id].mode == "shadow" else ""
+            yield Change(subject, f"added{shadow}: {words(after[rule_id].then)}", "other")
+        else:
+            yield from _rule(subject, before[rule_id], after[rule_id], space)
+    yield from _order(old, new, space, now)
+
+
+def _rule(subject: str, old: Rule, new: Rule, space: Space) -> Iterable[Change]:
+    if old.mode != new.mode:
+        yield Change(subject, f"mode {new.mode}, was {old.mode}", "other")
+    if old.then != new.then:
+        yield Change(subject, f"then {words(new.then)}, was {words(old.then)}", _direction(old.then, new.then))
+    for name, before, after in (
+        ("on_error", old.on_error, new.on_error),
+        ("on_missing", old.on_missing, new.on_missing),
+    ):
+        if before != after:
+            yield Change(subject, f"{name} {_least(after)}, was {_least(before)}", "other")
+    matches = _matches(old, new, space)
+    if matches:
+        yield Change(subject, f"{matches}: {text(new)}, was {text(old)}", _when_direction(matches, new))
+    yield from _exceptions(subject, old, new)
+
+
+def _when_direction(matches: str, new: Rule) -> Direction:
+    if matches not in ("matches more logins", "matches fewer logins"):
+        return "other"
+    asks = strictness(new.then) >= 2
+    return "stricter" if asks == (matches == "matches more logins") else "milder"
+
+
+def _matches(old: Rule, new: Rule, space: Space) -> str:
+    """Say how the logins that a rule matches changed, its exceptions aside; empty where they did not."""
+    try:
+        parts = [_condition(old), _condition(new)]
+        gained = meet([space.union(parts[1], "true"), space.union(parts[0], "not true")])
+        lost = meet([space.union(parts[0], "true"), space.union(parts[1], "not true")])
+        if gained or lost:
+            return _gain(gained, lost)
+        # Equal where true; where one is false and the other unknown, on_missing and on_error may tell them apart.
+        apart = [meet([space.union(parts[one], "false"), space.union(parts[1 - one], "not false")]) for one in (0, 1)]
+        return "is unknown for other logins" if any(apart) else ""
+    except TooComplex:
+        return "" if text(old) == text(new) else "reads otherwise (too complex to be compared)"
+
+
+def _gain(gained: Union, lost: Union) -> str:
+    if gained and lost:
+        return "matches other logins"
+    return "matches more logins" if gained else "matches fewer logins"
+
+
+def _condition(rule: Rule) -> Condition:
+    return Condition("all", (*([rule.scope] if rule.scope else []), rule.when))
+
+
+def _exceptions(subject: str, old: Rule, new: Rule) -> Iterable[Change]:
+    before = {found.id: found for found in old.exceptions}
+    after = {found.id: found for found in new.exceptions}
+    for name in dict.fromkeys([*before, *after]):
+        if name not in after or name not in before:
+            yield Change(subject, f"exception {name} {'added' if name in after else 'removed'}", "other")
+            continue
+        if before[name].expires != after[name].expires:
+            moments = _moment(after[name].expires), _moment(before[name].expires)
+            yield Change(subject, f"exception {name} expires {moments[0]}, was {moments[1]}", "other")
+        if _text(before[name].who) != _text(after[name].who):
+            yield Change(
+                subject, f"exception {name} is for {_text(after[name].who)}, was {_text(before[name].who)}", "other"
+            )
+
+
+def _order(old: Policy, new: Policy, space: Space, now: float) -> Iterable[Change]:
+    """Name pairs of rules that changed places, where a login can meet both and they ask for different things."""
+    place = {rule.id: index for index, rule in enumerate(old.rules)}
+    kept = [rule for rule in new.rules if rule.id in place]
+    for index, first in enumerate(kept):
+        for second in kept[index + 1 :]:
+            if place[first.id] > place[second.id] and first.then != second.then and _overlap(first, second, space, now):
+                message = f"now stands before {second.id}; a login that meets both gets {words(first.then)}"
+                yield Change(f"rule {first.id}", message, _direction(second.then, first.then))
+
+
+def _overlap(first: Rule, second: Rule, space: Space, now: float) -> bool:
+    try:
+        return bool(meet([space.matches(first, now), space.matches(second, now)]))
+    except TooComplex:
+        return True
+
+
+def _direction(old: Consequence, new: Consequence) -> Direction:
+    before, after = strictness(old), strictness(new)
+    if before == after:
+        return "other"
+    return "stricter" if after > before else "milder"
+
+
+def words(consequence: Consequence) -> str:
+    """Return a consequence as one reads it: verb, acr or factor, effects."""
+    verb = "trust" if consequence.trust else str(consequence.action)
+    more = [part for part in (consequence.acr_values, consequence.factor) if part and part != "second_factor"]
+    more.extend(str(effect) for effect in consequence.effects)
+    return f"{verb} ({', '.join(more)})" if more else verb
+
+
+def _least(found: Consequence | None) -> str:
+    if found is None:
+        return "skip"
+    return "outcomes.error" if found is ON_ERROR_OF_THE_FILE else words(found)
+
+
+def text(rule: Rule) -> str:
+    """Return a rule's condition on one line, its scope first."""
+    return _text(_condition(rule) if rule.scope else rule.when)
+
+
+def _text(part: Part) -> str:
+    if not isinstance(part, Condition):
+        return part.text
+    if len(part.parts) == 1 and part.joint != "not":
+        return _text(part.parts[0])
+    return f"{part.joint}({', '.join(_text(child) for child in part.parts)})"
+
+
+def _moment(at: float | None) -> str:
+    return "never" if at is None else readable_moment(at)

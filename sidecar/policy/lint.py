@@ -1,0 +1,152 @@
+"""Look a policy over: rules that can never be true or never be reached, leaves that say nothing, what expires.
+
+Pure; ``now`` is passed. What could not be analysed is named, so that silence means something.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sidecar.policy.cells import Space, TooComplex, Union, comparison, meet
+from sidecar.policy.expressions import Leaf, Place
+from sidecar.policy.language import Policy, Rule, readable_moment, walk
+from sidecar.policy.testing import Coverage
+
+DAY = 86_400.0
+SOON_DAYS = 14
+LONG_IN_SHADOW_DAYS = 30
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to look at. ``hint`` says what to do about it."""
+
+    severity: Severity
+    at: Place
+    message: str
+    hint: str
+
+    def line(self, file: str) -> str:
+        """Return the finding as one line that editors can jump to."""
+        return f"{file}:{self.at.line}:{self.at.column}: {self.severity}: {self.message}; hint: {self.hint}"
+
+
+def lint(policy: Policy, now: float, covered: Sequence[Coverage] | None) -> tuple[Finding, ...]:
+    """Return every finding in the order of the file. ``covered``: what tests tried; None where there are no tests."""
+    found = [*_rules(policy, now), *_leaves(policy), *_expiring(policy, now), *_untested(policy, covered)]
+    return tuple(sorted(found, key=lambda finding: (finding.at.line, finding.at.column)))
+
+
+def _rules(policy: Policy, now: float) -> Iterable[Finding]:
+    space = Space([policy])
+    above: list[Rule] = []
+    for rule in policy.rules:
+        try:
+            mine = space.matches(rule, now)
+        except TooComplex:
+            yield Finding("note", rule.at, f"{rule.id} is too complex to be analysed", "make two rules of it")
+            continue
+        if not mine:
+            yield Finding(
+                "error",
+                rule.at,
+                f"{rule.id} contradicts itself: it can never be true",
+                "look at its comparisons together",
+            )
+        elif covering := _covering(space, mine, above, now):
+            yield Finding(
+                "error",
+                rule.at,
+                f"{rule.id} is never reached: {' and '.join(covering)} decide whenever it would",
+                "move it up, or delete it",
+            )
+        if rule.mode == "enforce":
+            above.append(rule)
+
+
+def _covering(space: Space, mine: Union, above: Sequence[Rule], now: float) -> list[str]:
+    """Return the rules that leave nothing of a rule, or an empty list where something is left or it is not known."""
+    rest = mine
+    names: list[str] = []
+    for rule in above:
+        try:
+            if not meet([rest, space.matches(rule, now)]):
+                continue
+            rest = meet([rest, space.misses(rule, now)])
+        except TooComplex:
+            continue
+        names.append(rule.id)
+        if not rest:
+            return names
+    return []
+
+
+def _leaves(policy: Policy) -> Iterable[Finding]:
+    space = Space([policy])
+    for rule in policy.rules:
+        for part in walk(rule.when):
+            if not isinstance(part, Leaf) or part.text.strip() in ("true", "false"):
+                continue
+            if comparison(part) is None:
+                yield Finding("note", part.at, f"not analysed: {part.text}", "signal op literal, and in [..], are")
+                continue
+            masks = space.masks(part)
+            if not masks.true:
+                yield Finding(
+                    "error", part.at, f"never true: {part.text}", "compare with a value that the signal can have"
+                )
+            elif not masks.false:
+                yield Finding(
+                    "warning", part.at, f"true whatever the value: {part.text}", "leave it out if it need not be known"
+                )
+
+
+def _expiring(policy: Policy, now: float) -> Iterable[Finding]:
+    for found in policy.lists.values():
+        yield from _expiry(f"list {found.name}", found.expires, found.at, now, found.owner)
+    for rule in policy.rules:
+        for exception in rule.exceptions:
+            yield from _expiry(f"exception {exception.id}", exception.expires, exception.at, now, exception.owner)
+        if rule.since is not None:
+            days = int((now - rule.since) // DAY)
+            told = f"{rule.id} has been in shadow for {days} days, since {readable_moment(rule.since)}"
+            severity: Severity = "warning" if days > LONG_IN_SHADOW_DAYS else "note"
+            yield Finding(severity, rule.at, told, "look at what it would have done, then enforce or delete it")
+    used = {name for rule in policy.rules for name in _list_names(rule)}
+    for name, found in policy.lists.items():
+        if name not in used:
+            yield Finding("warning", found.at, f"no rule uses the list {name}", "delete it")
+
+
+def _expiry(what: str, expires: float | None, at: Place, now: float, owner: str) -> Iterable[Finding]:
+    if expires is None:
+        return
+    if now >= expires:
+        yield Finding(
+            "warning", at, f"{what} expired on {readable_moment(expires)}", f"ask {owner}; renew or delete it"
+        )
+    elif expires - now < SOON_DAYS * DAY:
+        yield Finding("note", at, f"{what} expires on {readable_moment(expires)}", f"ask {owner} whether it is needed")
+
+
+def _list_names(rule: Rule) -> Iterable[str]:
+    for part in (rule.scope, rule.when, *(found.who for found in rule.exceptions)):
+        if part is not None:
+            yield from (found.list.name for found in walk(part) if hasattr(found, "list"))
+
+
+def _untested(policy: Policy, covered: Sequence[Coverage] | None) -> Iterable[Finding]:
+    if covered is None:
+        yield Finding(
+            "warning", Place(1, 1), "there are no tests beside this policy", "gaitkeeper policy init writes some"
+        )
+        return
+    tried = {entry.name: entry.decided for entry in covered}
+    for rule in policy.rules:
+        if not tried.get(rule.id):
+            hint = f"add a case with expect: {{rule: {rule.id}}}"
+            if rule.mode == "shadow":
+                hint = f"add a case with expect: {{shadow: {{{rule.id}: ...}}}} in which it is true"
+            yield Finding("warning", rule.at, f"no test case is decided by {rule.id}", hint)

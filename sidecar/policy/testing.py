@@ -1,0 +1,197 @@
+"""Tests of a policy: cases of facts with the answer they must get, and which rules no case has tried.
+
+A test file stands beside its policy (``mine.yaml`` has ``mine.test.yaml``, and ``mine.*.test.yaml``) and is read as
+strictly as the policy. Pure: bytes in, results out.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+from ruamel.yaml.comments import CommentedMap
+
+from sidecar.domain.decisions import Consequence, Facts, SignalValue, Verdict
+from sidecar.policy.evaluate import decide
+from sidecar.policy.expressions import Place, known
+from sidecar.policy.language import SCHEMA, VERBS, Policy, YamlReader, strict_yaml
+from sidecar.policy.registry import SIGNALS
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One login and what must come of it. ``now``: epoch seconds. None in an expectation means "not asked"."""
+
+    name: str
+    now: float
+    facts: Facts
+    action: str | None
+    rule: str | None
+    acr_values: str | None
+    factor: str | None
+    shadow: Mapping[str, str]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The cases of one file."""
+
+    file: str
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One case as it came out; ``failures`` is empty where it passed. ``policy``: its id."""
+
+    policy: str
+    suite: str
+    case: Case
+    verdict: Verdict
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How often the cases that passed tried one rule or outcome.
+
+    ``decided``: it gave the answer; for a rule in shadow, it would have. ``looked_at``: it was evaluated at all.
+    """
+
+    name: str
+    decided: int
+    looked_at: int
+
+
+def parse_cases(raw: bytes, name: str) -> Suite:
+    """Read a test file. Raises PolicyInvalid with file, line, column and a hint."""
+    reader = YamlReader(name)
+    top = reader.map(strict_yaml(raw, name), None, "test file", required=("schema", "now", "facts", "cases"))
+    if isinstance(top["schema"], bool) or top["schema"] != SCHEMA:
+        raise reader.error(top, "schema", f"this version reads schema: {SCHEMA}", f"write schema: {SCHEMA}")
+    now, base = reader.moment(top, "now"), _facts(reader, top)
+    cases = [_case(reader, top["cases"], index, now, base) for index in range(len(reader.list(top, "cases")))]
+    names = Counter(case.name for case in cases)
+    for index, case in enumerate(cases):
+        if names[case.name] > 1:
+            raise reader.error(top["cases"][index], "name", f"{case.name!r} stands twice", "say how the cases differ")
+    return Suite(name, tuple(cases))
+
+
+def _case(reader: YamlReader, parent: Any, index: int, now: float, base: Facts) -> Case:
+    at = (parent, index)
+    body = reader.map(parent[index], at, "case", required=("name", "expect"), optional=("now", "facts"))
+    optional = ("action", "rule", "acr_values", "factor", "shadow")
+    expect = reader.map(body["expect"], (body, "expect"), "expect", required=(), optional=optional)
+    if not expect:
+        raise reader.error(body, "expect", "expect is empty", f"name one of {', '.join(optional)}")
+    texts = {key: reader.text(expect, key) for key in ("rule", "acr_values", "factor") if key in expect}
+    shadow: dict[str, str] = {}
+    if "shadow" in expect:
+        node = expect["shadow"]
+        if not isinstance(node, CommentedMap):
+            raise reader.error(expect, "shadow", "shadow must be a mapping", "from a rule's id to an action")
+        shadow = {str(rule): reader.one_of(node, rule, VERBS) for rule in node}
+    return Case(
+        name=reader.text(body, "name"),
+        now=reader.moment(body, "now") if "now" in body else now,
+        facts={**base, **(_facts(reader, body) if "facts" in body else {})},
+        action=reader.one_of(expect, "action", VERBS) if "action" in expect else None,
+        rule=texts.get("rule"),
+        acr_values=texts.get("acr_values"),
+        factor=texts.get("factor"),
+        shadow=shadow,
+        at=reader.place(*at),
+    )
+
+
+def _facts(reader: YamlReader, parent: CommentedMap) -> dict[str, SignalValue]:
+    node = reader.map(parent["facts"], (parent, "facts"), "facts", required=(), optional=tuple(SIGNALS))
+    found: dict[str, SignalValue] = {}
+    for name in node:
+        signal, value = SIGNALS[name], node[name]
+        found[name] = tuple(value) if isinstance(value, list) else value
+        if value is None:
+            continue
+        if known({name: value}, 0.0, (name,)).broken:
+            raise reader.error(
+                node, name, f"{name} cannot be {value!r}", f"it is of type {signal.type}; null is unknown"
+            )
+        if signal.values and value not in signal.values:
+            raise reader.error(node, name, f"{name} is never {value!r}", f"write {', '.join(signal.values)}, or null")
+    return found
+
+
+def run(policy: Policy, suites: Iterable[Suite]) -> tuple[Result, ...]:
+    """Decide every case and compare."""
+    results = []
+    for suite in suites:
+        for case in suite.cases:
+            verdict = decide(policy, case.facts, case.now)
+            results.append(Result(policy.id, suite.file, case, verdict, tuple(_failures(case, verdict))))
+    return tuple(results)
+
+
+def verb(consequence: Consequence) -> str:
+    """Return the word of the policy language for a consequence."""
+    return "trust" if consequence.trust else str(consequence.action)
+
+
+def _failures(case: Case, verdict: Verdict) -> Iterable[str]:
+    wanted = {
+        "action": (case.action, verb(verdict.consequence)),
+        "rule": (case.rule, verdict.rule_id),
+        "acr_values": (case.acr_values, verdict.consequence.acr_values),
+        "factor": (case.factor, verdict.consequence.factor),
+    }
+    for name, (expected, got) in wanted.items():
+        if expected is not None and expected != got:
+            yield f"{name}: expected {expected}, got {got}"
+    told = {entry.rule_id: verb(entry.consequence) for entry in verdict.shadow}
+    for rule, expected in case.shadow.items():
+        if told.get(rule) != expected:
+            yield f"shadow of {rule}: expected {expected}, got {told.get(rule, 'no such rule in shadow')}"
+
+
+def coverage(policy: Policy, results: Sequence[Result]) -> tuple[Coverage, ...]:
+    """Count, for every rule and outcome in the order of the file, what the cases that passed tried."""
+    decided: Counter[str] = Counter()
+    looked: Counter[str] = Counter()
+    for result in results:
+        if result.failures:
+            continue
+        decided[result.verdict.rule_id] += 1
+        decided.update(entry.rule_id for entry in result.verdict.shadow if entry.reached and entry.result == "true")
+        looked.update(entry.rule_id for entry in result.verdict.trace)
+        looked.update(entry.rule_id for entry in result.verdict.shadow)
+    rules = [Coverage(rule.id, decided[rule.id], looked[rule.id]) for rule in policy.rules]
+    outcomes = [f"outcome.{key}" for key in policy.outcomes]
+    return (*rules, *(Coverage(name, decided[name], decided[name]) for name in outcomes))
+
+
+def junit(results: Sequence[Result]) -> str:
+    """Return the results in JUnit's XML form, as CI systems read it."""
+    failed = sum(1 for result in results if result.failures)
+    root = Xml.Element("testsuites", tests=str(len(results)), failures=str(failed))
+    for file in dict.fromkeys(result.suite for result in results):
+        mine = [result for result in results if result.suite == file]
+        count = sum(1 for result in mine if result.failures)
+        suite = Xml.SubElement(root, "testsuite", name=file, tests=str(len(mine)), failures=str(count), errors="0")
+        for result in mine:
+            case = Xml.SubElement(
+                suite,
+                "testcase",
+                classname=result.policy,
+                name=result.case.name,
+                file=file,
+                line=str(result.case.at.line),
+            )
+            if result.failures:
+                failure = Xml.SubElement(case, "failure", message="; ".join(result.failures))
+                failure.text = (
+                    f"{file}:{result.case.at.line}:{result.case.at.column}: decided by {result.verdict.rule_id}"
+                )
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

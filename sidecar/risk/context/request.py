@@ -1,0 +1,65 @@
+"""What the identity provider's server says of a request, and what is configured or marked: as facts for the policy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sidecar.domain.decisions import SignalValue
+
+Consent = Literal["unknown", "given", "refused", "withdrawn", "other_basis"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as the provider's server names it. None is "not told"; an empty tuple is "told that there are none".
+
+    ``floor``: the mildest answer the client takes (``trust``, ``allow``, ``step_up``); ``sensitivity``: ``low``,
+    ``normal``, ``high``. Both come from the client's settings, never from the request.
+    """
+
+    issuer: str
+    realm: str | None
+    user: str
+    roles: tuple[str, ...] | None
+    groups: tuple[str, ...] | None
+    address: str | None
+    floor: str = "allow"
+    sensitivity: str = "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An administrator's word about a user. ``expires``: epoch seconds; None where it stands until taken back."""
+
+    kind: Literal["safe", "compromised"]
+    expires: float | None
+
+
+def facts(asked: Asked) -> dict[str, SignalValue]:
+    """Name what is known of the request, signal by signal."""
+    return {
+        "client.floor": asked.floor,
+        "client.sensitivity": asked.sensitivity,
+        "idp.issuer": asked.issuer,
+        "idp.realm": asked.realm,
+        "user.id": asked.user,
+        "user.roles": asked.roles,
+        "user.groups": asked.groups,
+        "network.address": asked.address,
+    }
+
+
+def session_age(began_at: float | None, now: float) -> float | None:
+    """Return the age (s) of a session, or None at a login. A beginning in the future (clock skew) is an age of 0."""
+    return None if began_at is None else max(0.0, now - began_at)
+
+
+def consent(state: Consent, gpc: bool) -> dict[str, SignalValue]:
+    """Name what the person said about behaviour, and whether this browser sent Global Privacy Control."""
+    return {"consent.state": state, "consent.gpc": gpc}
+
+
+def mark(found: Mark | None, now: float) -> str:
+    """Return what an administrator marked the user as: ``none``, ``safe`` or ``compromised``. An old mark is none."""
+    if found is None or (found.expires is not None and now >= found.expires):
+        return "none"
+    return found.kind

@@ -1,0 +1,419 @@
+"""What a policy file can say beyond rules and outcomes: scope, lists, exceptions, shadow, floors, trust."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidecar.domain.biometrics import Cause
+from sidecar.domain.decisions import Action, Consequence, Verdict, strictness
+from sidecar.errors import PolicyInvalid
+from sidecar.policy.evaluate import decide
+from sidecar.policy.language import Policy, parse
+from sidecar.policy.registry import SIGNALS
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
+FACTS: dict[str, Any] = {
+    "action": "login",
+    "client.id": "app",
+    "client.floor": "trust",
+    "keystroke.outcome": "match",
+    "keystroke.llr": -2.0,
+    "profile.state": "ready",
+    "user.id": "ann",
+    "user.groups": ("staff",),
+    "user.roles": ("reader",),
+    "idp.issuer": "https://idp",
+    "idp.realm": "main",
+    "network.address": "192.0.2.7",
+    "network.country": "NO",
+    "mark.state": "none",
+}
+
+
+def policy(*rules: str, match: str = "allow", error: str = "step_up", top: str = "", lists: str = "") -> Policy:
+    causes = "\n".join(f"    {cause}: step_up" for cause in Cause)
+    body = "\n".join("  - {" + rule + "}" for rule in rules)
+    listed = f"lists:\n{lists}" if lists else ""
+    text = f"""schema: 1
+id: test
+prior: 0.02
+bands: {{keystroke: {{mismatch_from: 0.9}}}}
+{top}
+{listed}
+rules:{" []" if not rules else ""}
+{body}
+outcomes:
+  match: {match}
+  mismatch: step_up
+  insufficient: {{none: step_up, learning: step_up, stale: step_up}}
+  unavailable:
+{causes}
+  error: {error}
+"""
+    return parse(text.encode(), "p.yaml")
+
+
+def rule(name: str, then: str, *more: str, when: str = 'all: ["true"]') -> str:
+    return ", ".join([f"id: {name}", f"when: {{{when}}}", f"then: {then}", *more])
+
+
+def decided(made: Policy, now: float = NOW, **changed: Any) -> Verdict:
+    return decide(made, FACTS | {name.replace("__", "."): value for name, value in changed.items()}, now)
+
+
+def told(verdict: Verdict) -> tuple[str, str]:
+    return verdict.rule_id, "trust" if verdict.consequence.trust else str(verdict.consequence.action)
+
+
+class TestScope:
+    @pytest.mark.parametrize(
+        ("scope", "inside"),
+        [
+            ("clients: [app]", True),
+            ("clients: [web, app]", True),
+            ("clients: [web]", False),
+            ("groups: [staff]", True),
+            ("groups: [board, audit]", False),
+            ("roles: [reader], clients: [app]", True),
+            ("roles: [reader], clients: [web]", False),
+            ("idps: ['https://idp'], realms: [main]", True),
+            ("realms: [other]", False),
+            ("networks: [office]", True),
+            ("networks: [lab]", False),
+            ("networks: [lab, office]", True),
+        ],
+    )
+    def test_pol3_a_rule_holds_within_its_scope_only(self, scope: str, inside: bool) -> None:
+        lists = (
+            "  office: {cidrs: [192.0.2.0/24], owner: ops, expires: never}\n"
+            "  lab: {cidrs: ['2001:db8::/32'], owner: ops, expires: never}\n"
+        )
+        made = policy(rule("r", "step_up", f"scope: {{{scope}}}"), lists=lists)
+        assert told(decided(made)) == (("r", "step_up") if inside else ("outcome.match", "allow"))
+
+    @pytest.mark.parametrize("signal", ["client__id", "user__groups", "network__address"])
+    def test_who_is_not_known_is_neither_inside_nor_outside(self, signal: str) -> None:
+        scope = {"client__id": "clients: [app]", "user__groups": "groups: [staff]", "network__address": "networks: [o]"}
+        lists = "  o: {cidrs: [192.0.2.0/24], owner: ops, expires: never}\n"
+        made = policy(rule("r", "trust", f"scope: {{{scope[signal]}}}", "on_missing: step_up"), lists=lists)
+        assert told(decided(made)) == ("r", "trust")
+        assert told(decided(made, **{signal: None})) == ("r.on_missing", "step_up")
+
+    def test_an_empty_list_of_groups_is_known(self) -> None:
+        made = policy(rule("r", "step_up", "scope: {groups: [staff]}", "on_missing: step_up"))
+        assert told(decided(made, user__groups=())) == ("outcome.match", "allow")
+
+
+LISTS = """  office: {cidrs: [192.0.2.0/24, 192.0.2.128/25, '2001:db8::/32'], owner: ops, expires: 2026-12-01}
+  travellers: {users: [ann, bob], owner: hr, expires: never}
+  near: {countries: ["NO", SE], owner: ops, expires: never}
+"""
+
+
+class TestLists:
+    @pytest.mark.parametrize(
+        ("name", "changed", "truth"),
+        [
+            ("office", {}, "true"),
+            ("office", {"network__address": "192.0.3.7"}, "false"),
+            ("office", {"network__address": "2001:db8::1"}, "true"),
+            ("office", {"network__address": "::ffff:192.0.2.9"}, "true"),
+            ("office", {"network__address": "2001:db9::1"}, "false"),
+            ("office", {"network__address": "not an address"}, "error"),
+            ("office", {"network__address": ""}, "error"),
+            ("office", {"network__address": None}, "missing"),
+            ("office", {"network__address": 7}, "error"),
+            ("travellers", {}, "true"),
+            ("travellers", {"user__id": "Ann"}, "false"),
+            ("near", {}, "true"),
+            ("near", {"network__country": "DE"}, "false"),
+        ],
+    )
+    @pytest.mark.parametrize("joint", ["all", "not"])
+    def test_pol12_membership(self, name: str, changed: dict[str, Any], truth: str, joint: str) -> None:
+        made = policy(rule("r", "allow", when=f"{joint}: [{{listed: {name}}}]"), lists=LISTS)
+        wanted = {"true": "false", "false": "true"}.get(truth, truth) if joint == "not" else truth
+        assert decided(made, **changed).trace[0].result == wanted
+
+    def test_pol12_a_list_that_has_expired_is_unknown_not_empty(self) -> None:
+        """``not: listed`` would else open on the day the list runs out."""
+        expires = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+        for joint in ("all", "not"):
+            made = policy(rule("r", "trust", "on_missing: step_up", when=f"{joint}: [{{listed: office}}]"), lists=LISTS)
+            assert decided(made, now=expires - 1).trace[0].result == ("true" if joint == "all" else "false")
+            assert decided(made, now=expires).trace[0].result == "missing"
+            assert told(decided(made, now=expires)) == ("r.on_missing", "step_up")
+
+
+class TestExceptions:
+    RULE = rule(
+        "ask",
+        "step_up",
+        "exceptions: [{id: ann-travels, users: [ann], owner: hr, expires: 2026-12-01, reason: a trip}]",
+    )
+
+    def test_pol12_an_exception_leaves_its_people_alone_until_it_expires(self) -> None:
+        expires = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+        made = policy(self.RULE)
+        assert told(decided(made)) == ("outcome.match", "allow")
+        assert told(decided(made, user__id="bob")) == ("ask", "step_up")
+        assert told(decided(made, now=expires - 0.001)) == ("outcome.match", "allow")
+        assert told(decided(made, now=expires)) == ("ask", "step_up")
+
+    @pytest.mark.parametrize("who", [None, 7])
+    def test_pol11_an_exception_that_cannot_be_decided_is_not_granted(self, who: Any) -> None:
+        verdict = decided(policy(self.RULE, error="allow"), user__id=who)
+        assert told(verdict) == ("ask.exceptions", "step_up")
+
+    def test_pol11_a_rule_that_loosens_does_not_match_when_its_exception_cannot_be_decided(self) -> None:
+        loosening = self.RULE.replace("then: step_up", "then: trust")
+        assert told(decided(policy(loosening, match="step_up"), user__id=None)) == ("outcome.match", "step_up")
+
+    def test_everything_an_exception_names_must_hold(self) -> None:
+        made = policy(self.RULE.replace("users: [ann]", "users: [ann], clients: [web]"))
+        assert told(decided(made)) == ("ask", "step_up")
+        assert told(decided(made, client__id="web")) == ("outcome.match", "allow")
+
+    def test_an_exception_may_name_a_list(self) -> None:
+        made = policy(self.RULE.replace("users: [ann]", "listed: travellers"), lists=LISTS)
+        assert told(decided(made)) == ("outcome.match", "allow")
+        assert told(decided(made, user__id="eve")) == ("ask", "step_up")
+
+
+class TestFloors:
+    @pytest.mark.parametrize(
+        ("floor", "then", "wanted"),
+        [
+            ("trust", "trust", ("r", "trust")),
+            ("allow", "trust", ("floor.client", "allow")),
+            (None, "trust", ("floor.client", "allow")),
+            ("step_up", "trust", ("floor.client", "step_up")),
+            ("step_up", "allow", ("floor.client", "step_up")),
+            ("step_up", "step_up", ("r", "step_up")),
+            ("allow", "step_up", ("r", "step_up")),
+            ("trust", "allow", ("r", "allow")),
+            ("none", "trust", ("floor.client", "step_up")),
+            (7, "trust", ("floor.client", "step_up")),
+        ],
+    )
+    def test_nothing_is_milder_than_the_client_takes(self, floor: Any, then: str, wanted: tuple[str, str]) -> None:
+        assert told(decided(policy(rule("r", then)), client__floor=floor)) == wanted
+
+    @given(st.sampled_from(["trust", "allow", "step_up"]), st.data())
+    @settings(deadline=None, max_examples=100)
+    def test_sec5_whatever_the_facts_the_floor_holds(self, floor: str, data: st.DataObject) -> None:
+        made = policy(
+            rule("a", "trust", when="any: ['keystroke.llr < 0.0', 'failures.device == 0']"),
+            rule("b", "allow", "on_error: skip", when="not: ['keystroke.llr > 3.0 || 1 / profile.samples == 1']"),
+            match="trust",
+            error="allow",
+        )
+        facts = {
+            name: data.draw(st.none() | st.just(FACTS.get(name)) | st.floats() | st.text(max_size=3))
+            for name in SIGNALS
+        }
+        least = {"trust": 0, "allow": 1, "step_up": 2}[floor]
+        assert strictness(decide(made, facts | {"client.floor": floor}, NOW).consequence) >= least
+
+    def test_pol11_on_missing_is_a_floor_not_a_verdict(self) -> None:
+        when = "all: ['travel.speed > 900.0']"
+        made = policy(rule("far", "step_up", "on_missing: step_up", when=when), rule("open", "allow"))
+        assert told(decided(made)) == ("far.on_missing", "step_up")
+        assert told(decided(made, travel__speed=10.0)) == ("open", "allow")
+        made = policy(rule("far", "step_up", when=when), rule("open", "allow"))
+        assert told(decided(made)) == ("open", "allow")
+
+    def test_pol11_on_error_of_a_rule_stands_in_for_that_of_the_file(self) -> None:
+        broken = "all: ['1 / profile.samples == 1']"
+        facts = {"profile__samples": 0}
+        assert told(decided(policy(rule("r", "allow", when=broken)), **facts)) == ("outcome.error", "step_up")
+        skipping = policy(rule("r", "allow", "on_error: skip", when=broken))
+        assert told(decided(skipping, **facts)) == ("outcome.match", "allow")
+        assert decided(skipping, **facts).errors == ("r",)
+        own = policy(rule("r", "allow", "on_error: {action: step_up, acr_values: gold}", when=broken), error="allow")
+        assert decided(own, **facts).consequence == Consequence(Action.STEP_UP, "gold")
+        assert told(decided(own, **facts)) == ("r.on_error", "step_up")
+
+    @pytest.mark.parametrize(
+        "expression",
+        ["1 / 0 == 1 && keystroke.llr > 0.5", "[1][7] == 1 || keystroke.llr > 0.5", 'client.id.matches("(")'],
+    )
+    def test_pol11_an_error_does_not_pass_for_a_missing_value(self, expression: str) -> None:
+        assert decided(policy(rule("r", "allow", when=f"all: ['{expression}']")), keystroke__llr=None).errors == ("r",)
+
+    def test_a_text_of_the_users_cannot_dress_an_error_up_as_missing(self) -> None:
+        made = policy(rule("r", "allow", when="all: ['int(client.id) == 3 && keystroke.llr > 0.5']"))
+        sly = 'UNKNOWN: No value with name "keystroke.llr" found in Activation'
+        assert decided(made, client__id=sly, keystroke__llr=None).errors == ("r",)
+
+
+class TestWrongTypes:
+    @pytest.mark.parametrize(
+        ("signal", "value"),
+        [
+            ("keystroke.llr", "2.0"), ("keystroke.llr", True), ("keystroke.llr", [1.0]), ("profile.samples", 1.0),
+            ("profile.samples", True), ("profile.samples", 2**63), ("profile.samples", -(2**63) - 1),
+            ("profile.confirmed", 1), ("profile.confirmed", "true"), ("client.id", 7), ("client.id", "\ud800"),
+            ("user.groups", "staff"), ("user.groups", [1]), ("user.groups", ["\ud800"]), ("user.groups", {"a": 1}),
+        ],
+    )  # fmt: skip
+    def test_a_value_of_another_type_is_an_error_not_a_pass(self, signal: str, value: Any) -> None:
+        leaf = {
+            "double": "keystroke.llr < 100.0", "int": "profile.samples < 100", "bool": "profile.confirmed",
+            "string": 'client.id != ""', "strings": '!("x" in user.groups)',
+        }[SIGNALS[signal].type]  # fmt: skip
+        for joint in ("all", "any", "not"):
+            made = policy(rule("r", "trust", when=f"{joint}: ['{leaf}']"))
+            verdict = decide(made, FACTS | {signal: value}, NOW)
+            assert verdict.errors == ("r",)
+            assert told(verdict) == ("outcome.error", "step_up")
+
+    def test_a_whole_number_is_a_double_and_a_huge_one_is_not_finite(self) -> None:
+        made = policy(rule("r", "step_up", when="all: ['keystroke.llr > 0.5']"))
+        assert decided(made, keystroke__llr=2).trace[0].result == "true"
+        assert decided(made, keystroke__llr=10**400).trace[0].result == "missing"
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {},
+            {"keystroke.outcome": None},
+            {"keystroke.outcome": "fine"},
+            {"keystroke.outcome": 3},
+            {"keystroke.outcome": "unavailable"},
+            {"keystroke.outcome": "unavailable", "keystroke.cause": "moon"},
+            {"keystroke.outcome": "insufficient", "profile.state": "ready"},
+        ],
+    )
+    def test_facts_that_make_no_sense_are_an_error(self, facts: dict[str, Any]) -> None:
+        assert told(decide(policy(), facts, NOW)) == ("outcome.error", "step_up")
+
+
+class TestShadow:
+    SHADOW = ("mode: shadow", "since: 2026-11-01")
+
+    def test_pol6_a_rule_in_shadow_changes_nothing_and_says_what_it_would_have(self) -> None:
+        made = policy(rule("strict", "step_up", *self.SHADOW))
+        verdict = decided(made)
+        assert told(verdict) == ("outcome.match", "allow")
+        assert [entry.rule_id for entry in verdict.trace] == []
+        (would,) = verdict.shadow
+        assert (would.rule_id, would.result, would.reached, would.changed) == ("strict", "true", True, True)
+        assert would.consequence.action is Action.STEP_UP
+
+    @pytest.mark.parametrize(
+        ("rules", "reached", "changed", "would"),
+        [
+            ((rule("s", "step_up", *SHADOW), rule("open", "allow")), True, True, "step_up"),
+            ((rule("open", "allow"), rule("s", "step_up", *SHADOW)), False, False, "allow"),
+            ((rule("s", "allow", *SHADOW), rule("ask", "step_up")), True, True, "allow"),
+            ((rule("s", "step_up", *SHADOW, when='all: ["false"]'), rule("open", "allow")), True, False, "allow"),
+            (
+                (
+                    rule("s", "allow", *SHADOW, "on_missing: step_up", when='all: ["travel.speed > 1.0"]'),
+                    rule("open", "allow"),
+                ),
+                True, True, "step_up",
+            ),
+            (
+                (rule("ill", "allow", when='all: ["1 / 0 == 1"]'), rule("s", "allow", *SHADOW), rule("open", "allow")),
+                True, False, "step_up",
+            ),
+        ],
+    )  # fmt: skip
+    def test_pol6_it_is_judged_at_its_place_as_if_it_alone_were_enforced(
+        self, rules: tuple[str, ...], reached: bool, changed: bool, would: str
+    ) -> None:
+        (entry,) = decided(policy(*rules)).shadow
+        assert (entry.reached, entry.changed, str(entry.consequence.action)) == (reached, changed, would)
+
+    def test_an_error_in_shadow_is_no_error_of_the_decision(self) -> None:
+        verdict = decided(policy(rule("s", "allow", *self.SHADOW, when='all: ["1 / 0 == 1"]')))
+        assert told(verdict) == ("outcome.match", "allow")
+        assert verdict.errors == ()
+        assert verdict.shadow[0].result == "error"
+        assert verdict.shadow[0].changed
+
+    @given(st.data())
+    @settings(deadline=None, max_examples=60)
+    def test_pol6_enforcing_it_gives_what_the_shadow_said(self, data: st.DataObject) -> None:
+        """The promise behind shadow mode: the file with ``mode: enforce`` decides as the shadow foretold."""
+        leaves = ["keystroke.llr > 0.5", "travel.speed > 900.0", "1 / profile.samples == 1", 'client.id == "app"']
+        rules = [
+            rule(f"r{index}", data.draw(st.sampled_from(["trust", "allow", "step_up"])),
+                 f"on_missing: {data.draw(st.sampled_from(['skip', 'step_up']))}",
+                 when=f"{data.draw(st.sampled_from(['all', 'any']))}: ['{data.draw(st.sampled_from(leaves))}']")
+            for index in range(4)
+        ]  # fmt: skip
+        place = data.draw(st.integers(0, 3))
+        facts = FACTS | {
+            "keystroke.llr": data.draw(st.sampled_from([None, 0.0, 1.0])),
+            "travel.speed": data.draw(st.sampled_from([None, 10.0, 1000.0])),
+            "profile.samples": data.draw(st.sampled_from([0, 1, 5, None])),
+            "client.floor": data.draw(st.sampled_from([None, "trust", "step_up"])),
+        }
+        shadowed = [*rules[:place], rules[place] + ", " + ", ".join(self.SHADOW), *rules[place + 1 :]]
+        now, then = decide(policy(*shadowed), facts, NOW), decide(policy(*rules), facts, NOW)
+        assert now.shadow[0].consequence == then.consequence
+        assert now.shadow[0].changed == (now.consequence != then.consequence)
+
+
+class TestDeny:
+    """POL5: behaviour alone cannot deny unless the file says so in so many words."""
+
+    @pytest.mark.parametrize(
+        "when",
+        [
+            "all: ['keystroke.outcome == \"mismatch\"']",
+            "all: ['keystroke.llr > 5.0', 'failures.device >= 0']",
+            "any: ['mark.state == \"compromised\"', 'profile.state == \"none\"']",
+            "all: ['true']",
+            "all: ['action == \"login\"']",
+            "not: ['client.id == \"app\"']",
+        ],
+    )
+    def test_a_deny_that_behaviour_could_bring_about_is_refused(self, when: str) -> None:
+        with pytest.raises(
+            PolicyInvalid, match=r"p\.yaml:\d+:\d+: r denies by behaviour; hint: .*behavior_may_deny: true"
+        ):
+            policy(rule("r", "deny", when=when))
+        assert policy(rule("r", "deny", when=when), top="behavior_may_deny: true")
+
+    @pytest.mark.parametrize(
+        "when",
+        ["all: ['mark.state == \"compromised\"']", "all: [{listed: travellers}]", "all: ['travel.speed > 900.0']"],
+    )
+    def test_context_and_lists_may_deny(self, when: str) -> None:
+        assert policy(rule("r", "deny", when=when), lists=LISTS)
+
+    @pytest.mark.parametrize("key", ["on_error: deny", "on_missing: deny"])
+    def test_so_for_floors(self, key: str) -> None:
+        with pytest.raises(PolicyInvalid, match="behavior_may_deny"):
+            policy(rule("r", "step_up", key, when="all: ['keystroke.llr > 5.0']"))
+
+
+def test_an_expression_that_stands_in_two_rules_is_evaluated_once() -> None:
+    when = "all: ['keystroke.llr > 0.5']"
+    verdict = decided(policy(rule("a", "step_up", when=when), rule("b", "step_up", when=when)))
+    assert verdict.trace[0].leaves[0] is verdict.trace[1].leaves[0]
+
+
+def test_what_cannot_matter_is_not_evaluated() -> None:
+    verdict = decided(policy(rule("a", "step_up", when="all: ['keystroke.llr > 0.5', '1 / 0 == 1']")))
+    assert [leaf.expression for leaf in verdict.trace[0].leaves] == ["keystroke.llr > 0.5"]
+    assert verdict.errors == ()
+
+
+def test_the_same_policy_facts_and_moment_give_the_same_verdict() -> None:
+    made = policy(rule("a", "trust", when="any: ['travel.speed > 1.0', 'keystroke.llr < 0.0']"), lists=LISTS)
+    assert decided(made) == decided(made)
+
+
+def test_the_audit_key() -> None:
+    assert policy().audit_full == "error"
+    assert policy(top="audit: {full: continue}").audit_full == "continue"
+    with pytest.raises(PolicyInvalid, match="write continue, error"):
+        policy(top="audit: {full: perhaps}")
