@@ -137,6 +137,13 @@ class PolicyInvalid(GaitkeeperError):
     status = 422
 
 
+class PolicyConflict(GaitkeeperError):
+    """Somebody else changed the policies in force at the same time; look again, then decide."""
+
+    code = "policy_conflict"
+    status = 409
+
+
 class StorageFailed(GaitkeeperError):
     """The database could not do the work (locked, full, damaged). Trying again may help."""
 

@@ -156,6 +156,84 @@ class Remembered:
     recordings: Sequence[str] = ()
 
 
+SlotName = Literal["enforced", "previous", "proposed", "staged", "emergency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom a staged policy is for: a share of people (0 to 100, always the same ones), and groups as the provider names
+    them.
+    """
+
+    percent: float = 100.0
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """One published version. ``tests``: (file name, text) of the test files it passed. ``number`` is 0 until it is kept."""
+
+    number: int
+    digest: str
+    name: str
+    source: bytes
+    tests: tuple[tuple[str, str], ...]
+    signature: bytes | None
+    author: str
+    at: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySlot:
+    """A version in its place. ``approver``: the second pair of eyes. ``ends``: when an emergency is over (epoch seconds).
+
+    ``band``: share of distinct ready people who may have been challenged and passed before it rolls back; None for no
+    limit.
+    """
+
+    number: int
+    audience: Audience
+    author: str
+    approver: str | None
+    at: float
+    ends: float | None = None
+    band: float | None = None
+
+
+class Policies(Protocol):
+    """Published policies: every version for good, and which of them is in force for whom."""
+
+    async def slots(self) -> Mapping[SlotName, PolicySlot]:
+        """Return which version stands in which slot."""
+
+    async def version(self, number: int) -> PolicyVersion | None:
+        """Return one version."""
+
+    async def history(self, limit: int) -> list[PolicyVersion]:
+        """Return the newest versions, newest first."""
+
+    async def add(self, version: PolicyVersion, entry: AuditEntry) -> int:
+        """Keep a version; return its number."""
+
+    async def move(
+        self,
+        seen: Mapping[SlotName, PolicySlot],
+        after: Mapping[SlotName, PolicySlot | None],
+        entry: AuditEntry,
+    ) -> None:
+        """Fill and empty slots, all of it or nothing. Raises PolicyConflict when they are no longer as they were seen."""
+
+
+class PolicyFares(Protocol):
+    """How people fared under a policy."""
+
+    async def fares(self, digest: str, since: float) -> tuple[int, int]:
+        """Return how many ready people finished a login under a policy since a moment, and how many of them by a second
+        factor that it had asked for.
+        """
+
+
 class Assertions(Protocol):
     """Request assertions, each of which works once."""
 
