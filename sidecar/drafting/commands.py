@@ -204,7 +204,11 @@ def backtest(
 
     raw = read_bytes(policy)
     size = decisions.stat().st_size
-    with decisions.open("rb") as file, Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with (
+        decisions.open("rb") as file,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
         task = bar.add_task("decisions", total=size)
         found = replayed(
             raw,

@@ -175,7 +175,7 @@ def difference(people: list[tuple[int, int]]) -> dict[str, float | None]:
         return {"share": share, "low": None, "high": None}
     squares = sum((change - share * count) ** 2 for count, change in people)
     half = NORMAL_95 * math.sqrt(len(people) / (len(people) - 1) * squares) / decisions
-    return {"share": share, "low": share - half, "high": share + half}
+    return {"share": share, "low": max(-1.0, share - half), "high": min(1.0, share + half)}
 
 
 def _of(counts: dict[str, Count], key: str) -> Count:
