@@ -8,7 +8,7 @@ import typer
 
 from sidecar import __version__
 from sidecar.administration import commands
-from sidecar.drafting.commands import app as policy
+from sidecar.administration.policy_commands import app as policy
 from sidecar.errors import GaitkeeperError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -23,10 +23,13 @@ class ClientSettings(_Frozen):
 
     ``password_suffices``: first samples may come from logins that no second factor confirmed; such a profile never
     lowers friction. ``without_second_factor``: what a step-up becomes for a user who has no second factor; where consent is
-    what is missing it is always ``allow``, so that refusing never locks anybody out.
+    what is missing it is always ``allow``, so that refusing never locks anybody out. ``floor``: the mildest answer that the
+    client takes, whatever a policy says; ``sensitivity``: a signal for policies.
     """
 
     password_suffices: bool = False
+    floor: Literal["trust", "allow", "step_up"] = "allow"
+    sensitivity: Literal["low", "normal", "high"] = "normal"
     without_second_factor: Literal["allow", "deny"] = "allow"
 
 
@@ -74,6 +77,15 @@ class RetentionSettings(_Frozen):
     effects_days: int = Field(default=30, ge=1, le=3650)
     recorded_days: int = Field(default=30, ge=1, le=365)
     audit_days: int = Field(default=730, ge=1, le=3650)
+
+
+class PublishingSettings(_Frozen):
+    """How policies come into force. ``keys``: public keys (PEM), one of which must have signed every policy, the configured
+    file included; without any, signatures are not looked at. ``four_eyes``: somebody other than the author must approve.
+    """
+
+    keys: tuple[Path, ...] = ()
+    four_eyes: bool = False
 
 
 class AuditSettings(_Frozen):
@@ -128,6 +140,7 @@ class Settings(_Frozen):
     learning: LearningSettings = LearningSettings()
     retention: RetentionSettings = RetentionSettings()
     audit: AuditSettings = AuditSettings()
+    publishing: PublishingSettings = PublishingSettings()
     operator: OperatorSettings | None = None
 
     @property
@@ -208,6 +221,7 @@ def _checks(settings: Settings) -> list[tuple[bool, str]]:
             not settings.database and is_url(settings.keys.store or ""),
             "keys.store in PostgreSQL needs the data there, too",
         ),
+        *((not key.is_file(), f"{key} does not exist") for key in settings.publishing.keys),
         (not _witness(settings.audit.witness), "audit.witness must be file:PATH, syslog:ADDRESS or an https URL"),
         (settings.policy is not None and not settings.policy.is_file(), f"{settings.policy} does not exist"),
         (
@@ -238,6 +252,9 @@ def _anchored(settings: Settings, base: Path) -> Settings:
             "keys": _anchored_keys(settings.keys, at),
             "audit": settings.audit.model_copy(update={"witness": _anchored_file(settings.audit.witness, at)}),
             "policy": at(settings.policy) if settings.policy else None,
+            "publishing": settings.publishing.model_copy(
+                update={"keys": tuple(at(key) for key in settings.publishing.keys)}
+            ),
             "idps": tuple(idp.model_copy(update={"jwks_file": at(idp.jwks_file)}) for idp in settings.idps),
             "operator": operator.model_copy(update={"client_secret_file": at(operator.client_secret_file)})
             if operator

@@ -21,6 +21,7 @@ from sidecar.api import captures as capture_routes
 from sidecar.api import hooks, public
 from sidecar.api import subjects as subject_routes
 from sidecar.api.requests import Callers, install_error_handlers
+from sidecar.compiler import checked, signature_beside
 from sidecar.config import IdpSettings, Settings, is_url
 from sidecar.console import routes as console
 from sidecar.console.api import OperatorApi
@@ -30,7 +31,9 @@ from sidecar.domain.biometrics import Layout, Sample, Template
 from sidecar.errors import ConfigInvalid, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
-from sidecar.policy.language import Policy, load
+from sidecar.policy.language import Policy, load, read_bytes
+from sidecar.policy.signature import read_public, verify
+from sidecar.ports import PolicyVersion
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.assertions import SqlAssertions
@@ -42,6 +45,7 @@ from sidecar.storage.decisions import SqlDecisions
 from sidecar.storage.evidence import Models
 from sidecar.storage.keystore import SqlKeys
 from sidecar.storage.outbox import SqlOutbox
+from sidecar.storage.policies import SqlPolicies
 from sidecar.storage.postgres import Postgres
 from sidecar.storage.profiles import SqlProfiles
 from sidecar.storage.recordings import SqlRecordings
@@ -54,7 +58,9 @@ from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.enact import Enactor
+from sidecar.usecases.in_force import InForce
 from sidecar.usecases.loaded import loaded
+from sidecar.usecases.publish import Publisher
 from sidecar.usecases.rights import Rights
 
 log = structlog.get_logger()
@@ -64,6 +70,8 @@ OUTBOX_SECONDS = 0.25
 PURGE_SECONDS = 60.0
 RETIRE_SECONDS = 3600.0
 FLUSH_SECONDS = 0.25
+RELOAD_SECONDS = 1.0
+WATCH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,9 @@ class Sidecar:
     """All parts of a running sidecar, wired. Used by the HTTP application and, without HTTP, by commands and rehearsals."""
 
     settings: Settings
-    policy: Policy
+    policies: InForce
+    published: SqlPolicies
+    publisher: Publisher
     keyring: Keyring
     keys: SqlKeys
     database: Database
@@ -143,7 +153,11 @@ def models(settings: Settings) -> Models:
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
     """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
     scorers = models(settings)
-    policy = load(settings.policy or policy_directory() / "default.yaml")
+    signers = [read_public(path.read_bytes(), str(path)) for path in settings.publishing.keys]
+    first = settings.policy or policy_directory() / "default.yaml"
+    if signers and settings.policy:  # what we ship is as trusted as the code beside it
+        verify(read_bytes(first), signature_beside(first), signers, str(first))
+    policy = load(first)
     keys = open_keys(settings)
     keyring = keys.keyring(settings.tenants)
     driver = data_driver(settings)
@@ -154,9 +168,15 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     decisions = SqlDecisions(database, keys)
     profiles = SqlProfiles(database, keys, scorers)
     audit = SqlAudit(database, keys.audit_key())
+    published = SqlPolicies(database)
+
+    async def check(version: PolicyVersion) -> Policy:
+        return await checked(version, signers)
+
+    policies = InForce(policy, published, check, clock)
     assessor = Assessor(
         settings=settings,
-        policy=policy,
+        policies=policies,
         keyring=keyring,
         keys=keys,
         detectors=DETECTORS,
@@ -167,10 +187,12 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         audit=audit,
         clock=clock,
     )
-    completer = Completer(settings, decisions, profiles, profiles, clock, policy.mismatch_from)
+    completer = Completer(settings, decisions, profiles, profiles, clock, policies)
     return Sidecar(
         settings=settings,
-        policy=policy,
+        policies=policies,
+        published=published,
+        publisher=Publisher(published, published, check, settings.publishing.four_eyes, clock),
         keyring=keyring,
         keys=keys,
         database=database,
@@ -262,7 +284,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
         pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, sidecar.audit, clock)
-        operators = OperatorApi(settings.tenants, sidecar.policy, sidecar.decisions, rights, enactor, sidecar.audit)
+        operators = OperatorApi(settings.tenants, sidecar.policies, sidecar.decisions, rights, enactor, sidecar.audit)
         app.include_router(operators.routes())
         app.include_router(console.routes(login, pages, enactor))
         app.add_middleware(
@@ -302,7 +324,8 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         witness = Witness(sidecar.settings.audit.witness, http)
-        await loaded(sidecar.audit, sidecar.policy, sidecar.assessor.clock())
+        await sidecar.policies.refresh()
+        await loaded(sidecar.audit, sidecar.policies.first, sidecar.assessor.clock())
 
         async def purge() -> None:
             await sidecar.retention.purge(sidecar.assessor.clock())
@@ -315,6 +338,12 @@ def _lifespan(
         async def deliver() -> None:
             await enactor.deliver_due()
 
+        async def reload() -> None:
+            await sidecar.policies.refresh()
+
+        async def watch() -> None:
+            await sidecar.publisher.watch()
+
         async def flush() -> None:
             await sidecar.audit.flush()
 
@@ -326,6 +355,8 @@ def _lifespan(
             (OUTBOX_SECONDS, deliver),
             (PURGE_SECONDS, purge),
             (RETIRE_SECONDS, retire),
+            (RELOAD_SECONDS, reload),
+            (WATCH_SECONDS, watch),
             (FLUSH_SECONDS, flush),
             (sidecar.settings.audit.checkpoint_seconds, sign),
         ]

@@ -29,6 +29,9 @@ CaptureText = Annotated[str, Meta(max_length=64 * 1024)]
 
 class _Properties(Struct):
     name: Annotated[str, Meta(max_length=255)] | None = None
+    realm: Annotated[str, Meta(max_length=255)] | None = None
+    roles: Annotated[list[Identifier], Meta(max_length=256)] | None = None
+    groups: Annotated[list[Identifier], Meta(max_length=256)] | None = None
 
 
 class _Subject(Struct):
@@ -195,6 +198,9 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
         consent=ToldConsent(told.given, told.version, told.recording) if (told := context.consent) else None,
         second_factor=context.second_factor,
         gpc=context.gpc,
+        realm=asked.subject.properties.realm,
+        roles=None if (roles := asked.subject.properties.roles) is None else tuple(roles),
+        groups=None if (groups := asked.subject.properties.groups) is None else tuple(groups),
     )
 
 

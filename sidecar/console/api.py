@@ -18,9 +18,9 @@ from sidecar.api.requests import bounded_body, decoded
 from sidecar.console.login import Operator, operator
 from sidecar.domain.roles import Permission
 from sidecar.errors import Forbidden, NotFound
-from sidecar.policy.language import Policy
 from sidecar.ports import Decisions, StoredDecision
 from sidecar.usecases.enact import Enactor
+from sidecar.usecases.in_force import InForce
 from sidecar.usecases.rights import Rights, moment
 
 MOST = 200
@@ -50,7 +50,7 @@ class OperatorApi:
     """What the routes need; built once by ``main``."""
 
     tenants: Sequence[str]
-    policy: Policy
+    policies: InForce
     decisions: Decisions
     rights: Rights
     enactor: Enactor
@@ -134,8 +134,11 @@ class OperatorApi:
     async def read_policy(self, request: Request) -> Response:
         """The policy in force."""
         operator(request, Permission.POLICY_READ)
-        rules = [{"id": rule.id, "action": str(rule.then.action)} for rule in self.policy.rules]
-        return _json({"id": self.policy.id, "sha256": self.policy.digest, "rules": rules})
+        policy = self.policies.enforced
+        rules = [{"id": rule.id, "action": str(rule.then.action), "mode": rule.mode} for rule in policy.rules]
+        slots = {name: msgspec.to_builtins(slot) for name, slot in (await self.policies.policies.slots()).items()}
+        refused = dict(self.policies.refused)
+        return _json({"id": policy.id, "sha256": policy.digest, "rules": rules, "slots": slots, "refused": refused})
 
     async def read_audit(self, request: Request, tenant: str, after: int = 0) -> Response:
         """Rows of a tenant's audit chain, oldest first; the installation's chain is named ``*``."""

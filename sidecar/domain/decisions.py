@@ -162,6 +162,7 @@ class Attempt:
     ``attempt`` is the provider's own id of the login attempt, ``captures`` the hidden form field's text as forwarded,
     ``started_at`` (epoch seconds) the moment the provider began the attempt, where it says so. ``second_factor``: whether the
     user has one; None where the provider does not say. ``gpc``: the browser sent Global Privacy Control.
+    ``roles``, ``groups``: as the provider names them; None where it does not say.
     """
 
     tenant: str
@@ -179,6 +180,9 @@ class Attempt:
     consent: "ToldConsent | None" = None
     second_factor: bool | None = None
     gpc: bool = False
+    realm: str | None = None
+    roles: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,16 @@
-"""``gaitkeeper policy ...``: start, look over, test, compare, explain, replay, sign. Files only; no store, no server."""
+"""``gaitkeeper policy ...``: start, look over, test, compare, sign. Files only; no store, no server."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sidecar.domain.decisions import SignalValue
 
 app = typer.Typer(no_args_is_help=True, help="Draft, test, compare, replay and sign policy files.")
 
 File = Annotated[Path, typer.Argument(help="Policy file (YAML).", dir_okay=False)]
 Files = Annotated[list[Path], typer.Argument(help="Policy files (YAML).", dir_okay=False)]
 Moment = Annotated[str | None, typer.Option("--now", help="Decide as of this time (2026-11-21T12:00:00Z); else now.")]
-FactsFile = Annotated[Path, typer.Option("--facts", help="JSON: the facts, or a recorded decision that holds them.")]
 
 
 @app.command()
@@ -58,7 +52,7 @@ def lint(
             failing += 1
             continue
         covered = coverage(policy, run(policy, suites)) if suites else None
-        for finding in look_over(policy, _moment(now), covered):
+        for finding in look_over(policy, moment(now), covered):
             typer.echo(finding.line(str(path)))
             failing += finding.severity == "error" or (strict and finding.severity == "warning")
     if failing:
@@ -129,10 +123,10 @@ def diff(
     from sidecar.policy.compare import differences
     from sidecar.policy.language import load
 
-    changes = differences(load(old), load(new), _moment(now))
+    changes = differences(load(old), load(new), moment(now))
     if json:
         rows = [{"subject": one.subject, "message": one.message, "direction": one.direction} for one in changes]
-        typer.echo(_json(rows))
+        typer.echo(as_json(rows))
     else:
         for change in changes:
             typer.echo(f"{change.direction:9}{change.subject}: {change.message}")
@@ -140,99 +134,6 @@ def diff(
             typer.echo("the same in meaning")
     if changes:
         raise typer.Exit(1)
-
-
-@app.command()
-def explain(policy: File, facts: FactsFile, now: Moment = None) -> None:
-    """Say why these facts get the answer they get: every leaf with the values it saw."""
-    from sidecar.policy.bands import rebanded
-    from sidecar.policy.evaluate import decide
-    from sidecar.policy.explain import explained
-    from sidecar.policy.language import load
-
-    loaded = load(policy)
-    known, at = _facts(facts)
-    known = rebanded(known, loaded.mismatch_from, loaded.prior)
-    for line in explained(loaded, decide(loaded, known, _moment(now, at))):
-        typer.echo(line)
-
-
-@app.command("what-if")
-def what_if(
-    policy: File,
-    facts: FactsFile,
-    changes: Annotated[list[str], typer.Option("--set", help="signal=value; null is not known. May be repeated.")],
-    now: Moment = None,
-) -> None:
-    """Change signals of a decision and say what would have come of it."""
-    from sidecar.policy.compare import words
-    from sidecar.policy.explain import explained, read_change, shown
-    from sidecar.policy.explain import what_if as twice
-    from sidecar.policy.language import load
-
-    loaded = load(policy)
-    known, at = _facts(facts)
-    wanted = dict(read_change(change) for change in changes)
-    before, after = twice(loaded, known, wanted, _moment(now, at))
-    for name, value in wanted.items():
-        typer.echo(f"{name}: {shown(known.get(name))} -> {shown(value)}")
-    typer.echo(
-        f"{words(before.consequence)} by {before.rule_id} -> {words(after.consequence)} by {after.rule_id}"
-        if (before.consequence, before.rule_id) != (after.consequence, after.rule_id)
-        else "the answer stays the same"
-    )
-    for line in explained(loaded, after):
-        typer.echo(line)
-
-
-@app.command()
-def backtest(
-    policy: File,
-    decisions: Annotated[Path, typer.Option(help="Recorded decisions, one JSON object a line.", exists=True)],
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; all cores if left out.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the page to this file.")] = None,
-) -> None:
-    """Replay recorded decisions against a policy: who would be asked more or less, and by which rule."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from sidecar.drafting.replay import replayed
-    from sidecar.drafting.report import page, percent, points
-    from sidecar.policy.backtest import report
-    from sidecar.policy.language import parse, read_bytes
-
-    raw = read_bytes(policy)
-    size = decisions.stat().st_size
-    console = Console(stderr=True)
-    with (
-        decisions.open("rb") as file,
-        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("decisions", total=size)
-        found = replayed(
-            raw,
-            str(policy),
-            file,
-            jobs=jobs or os.cpu_count() or 1,
-            progress=lambda _: bar.update(task, completed=file.tell() if not file.closed else size),
-        )
-    figures = report(found, parse(raw, str(policy)))
-    if json is not None:
-        json.write_text(_json(figures) + "\n")
-    if html is not None:
-        html.write_text(page(figures))
-    change = figures["difference"]
-    interval = f" ({points(change['low'])} to {points(change['high'])})" if change["low"] is not None else ""
-    typer.echo(f"{figures['decisions']:,} logins of {figures['subjects']:,} people")
-    typer.echo(
-        f"asked: {percent(figures['before']['share'])} as recorded, {percent(figures['after']['share'])} with {policy}"
-    )
-    typer.echo(f"{figures['more']:,} more, {figures['fewer']:,} fewer: {points(change['share'])}{interval}")
-    for move in figures["moves"][:10]:
-        typer.echo(
-            f"{move['decisions']:>9,}  {move['from']} by {move['rule_before'] or '?'} -> {move['to']} by {move['rule_after']}"
-        )
 
 
 @app.command("key")
@@ -261,7 +162,7 @@ def sign(policy: File, key: Annotated[Path, typer.Option(help="Ed25519 private k
 
     raw = read_bytes(policy)
     parse(raw, str(policy))
-    private = read_private(_read(key), str(key))
+    private = read_private(read(key), str(key))
     path = Path(f"{policy}{SUFFIX}")
     path.write_text(signed(raw, private))
     typer.echo(f"wrote {path}, key {fingerprint(private.public_key())}")
@@ -272,17 +173,17 @@ def verify(
     policy: File, key: Annotated[list[Path], typer.Option(help="Ed25519 public key (PEM). May be repeated.")]
 ) -> None:
     """Check a policy file's signature; exit code 2 where it is missing or wrong."""
-    from sidecar.drafting.files import signature_beside
+    from sidecar.compiler import signature_beside
     from sidecar.policy.language import read_bytes
     from sidecar.policy.signature import read_public
     from sidecar.policy.signature import verify as verified
 
-    keys = [read_public(_read(path), str(path)) for path in key]
+    keys = [read_public(read(path), str(path)) for path in key]
     found = verified(read_bytes(policy), signature_beside(policy), keys, str(policy))
     typer.echo(f"{policy}: signed by {found}")
 
 
-def _moment(given: str | None, otherwise: float | None = None) -> float:
+def moment(given: str | None, otherwise: float | None = None) -> float:
     """Return epoch seconds of what was asked for, of the decision, or of now."""
     import time
     from datetime import UTC, datetime
@@ -298,26 +199,7 @@ def _moment(given: str | None, otherwise: float | None = None) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def _facts(path: Path) -> "tuple[Mapping[str, SignalValue], float | None]":
-    """Read facts, and when they were recorded where the file says so."""
-    import json
-
-    from sidecar.errors import BadRequest
-    from sidecar.policy.explain import read_facts
-
-    try:
-        found: Any = json.loads(_read(path))
-    except ValueError as error:
-        raise BadRequest(f"{path} is not JSON: {error}") from None
-    at = None
-    if isinstance(found, dict) and "facts" in found:
-        at = found.get("at")
-        found = found["facts"]
-    recorded = float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
-    return read_facts(found), recorded
-
-
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
     from sidecar.errors import BadRequest
 
     try:
@@ -326,7 +208,7 @@ def _read(path: Path) -> bytes:
         raise BadRequest(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
     import json
 
     return json.dumps(value, indent=1)

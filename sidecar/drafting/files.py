@@ -7,7 +7,6 @@ from pathlib import Path
 from sidecar.errors import BadRequest
 from sidecar.policy.language import read_bytes
 from sidecar.policy.schema import cases_schema, policy_schema
-from sidecar.policy.signature import SUFFIX
 from sidecar.policy.testing import Suite, parse_cases
 from sidecar.shipped import policy_directory
 
@@ -26,12 +25,6 @@ def tests_beside(policy: Path) -> list[Path]:
 def suites_beside(policy: Path) -> tuple[Suite, ...]:
     """Read the test files of a policy. Raises PolicyInvalid."""
     return tuple(parse_cases(read_bytes(path), str(path)) for path in tests_beside(policy))
-
-
-def signature_beside(policy: Path) -> bytes | None:
-    """Return the bytes of a policy's signature file, or None where there is none."""
-    path = Path(f"{policy}{SUFFIX}")
-    return path.read_bytes() if path.is_file() else None
 
 
 def start(policy: Path, *, shipped: str, force: bool, today: str) -> tuple[Path, ...]:

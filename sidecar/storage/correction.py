@@ -13,7 +13,17 @@ from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import KEY, WINDOW, Models, parts
 
 # Everything that names a person, in an order in which nothing is left behind.
-_PERSONAL = ("samples", "templates", "checkpoints", "waiting_probes", "recorded", "provenance", "directory", "subjects")
+_PERSONAL = (
+    "samples",
+    "templates",
+    "checkpoints",
+    "waiting_probes",
+    "recorded",
+    "provenance",
+    "directory",
+    "subjects",
+    "policy_fares",
+)
 _BY_FIELD = ("samples", "templates", "checkpoints", "waiting_probes")
 
 

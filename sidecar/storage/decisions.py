@@ -113,6 +113,43 @@ class SqlDecisions:
 
         return await self._db.reading(job)
 
+    async def page(
+        self, tenant: str, after: int, since: float, until: float, limit: int
+    ) -> list[tuple[int, StoredDecision]]:
+        """Return decisions of a tenant within a time, oldest first, with their numbers; ``after``: the last number seen.
+
+        Those that do not open (forgotten people, damage) are left out; a page may be short but is empty only at the end.
+        """
+
+        def job() -> list[tuple[int, StoredDecision]]:
+            found: list[tuple[int, StoredDecision]] = []
+            last = after
+            while not found:
+                rows = self._db.read(
+                    f"SELECT number, {_COLUMNS} FROM decisions WHERE tenant = ? AND number > ? AND at >= ? AND at < ?"
+                    " ORDER BY number LIMIT ?",
+                    (tenant, last, since, until, limit),
+                )
+                if not rows:
+                    break
+                last = rows[-1][0]
+                found = self._readable(rows)
+            return found
+
+        return await self._db.reading(job)
+
+    def _readable(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, StoredDecision]]:
+        found = []
+        for number, *row in rows:
+            try:
+                decision = self._stored(tuple(row))
+            except SealBroken:
+                log.error("decision_unreadable", id=row[0], code=SealBroken.code)
+                continue
+            if decision is not None:
+                found.append((number, decision))
+        return found
+
     async def seen(self, tenant: str, digests: Sequence[str]) -> bool:
         """Tell whether any of these probe digests was scored before."""
         if not digests:

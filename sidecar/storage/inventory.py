@@ -206,6 +206,33 @@ INVENTORY: tuple[Table, ...] = (
         _columns("tenant:technical number:audit hash:audit at:audit key:audit signature:audit sent:technical"),
     ),
     Table(
+        "data",
+        "policies",
+        "every published version with its tests, for history and for going back",
+        "as long as the installation",
+        _columns(
+            "number:technical digest:technical name:technical source:technical tests:technical signature:technical"
+            " author:audit at:audit note:audit"
+        ),
+    ),
+    Table(
+        "data",
+        "policy_slots",
+        "which version is in force for whom",
+        "until replaced",
+        _columns(
+            "slot:technical number:technical audience:technical author:audit approver:audit at:audit ends:technical"
+            " band:technical"
+        ),
+    ),
+    Table(
+        "data",
+        "policy_fares",
+        "whether a person with a ready profile had to pass a second factor under a policy, for going back by itself",
+        "retention.decisions_days",
+        _columns("digest:technical tenant:technical subject:pseudonym passed:decision at:decision"),
+    ),
+    Table(
         "keys",
         "user_keys",
         "every person's data key; destroying it is forgetting",

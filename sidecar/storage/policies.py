@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from sidecar.errors import PolicyConflict
-from sidecar.ports import AuditEntry, Audience, PolicySlot, PolicyVersion, SlotName
+from sidecar.ports import Audience, AuditEntry, PolicySlot, PolicyVersion, SlotName
 from sidecar.storage.database import Connection, Database
 
 _VERSION = "number, digest, name, source, tests, signature, author, at, note"

@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 
-from sidecar.domain.biometrics import Probe, Provenance, Sample
-from sidecar.domain.decisions import Evidence
+from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample
+from sidecar.domain.decisions import Action, Evidence
 from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Profile, ProfileKey, Remembered, StoredDecision
 from sidecar.storage import checkpoints, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import CHECKPOINT_EVERY, KEPT_SAMPLES, KEY, Derived, Models, Row, parts
+from sidecar.storage.policies import note_fare
 from sidecar.storage.subjects import confirm_consent, read_consent
 
 USUAL_LOGINS = 5
@@ -117,6 +118,7 @@ class SqlProfiles:
             if completion["outcome"] == "succeeded":
                 if completion["second_factor"]:
                     confirm_consent(connection, decision.tenant, decision.subject)
+                _note_fare(connection, decision, completion)
                 if remember:
                     _remember_provenance(connection, decision)
                 # A password change since the decision took the waiting probes away: there is nothing to learn then.
@@ -249,6 +251,15 @@ def _trim(connection: Connection, key: ProfileKey) -> float | None:
         (*parts(key), *parts(key), KEPT_SAMPLES),
     ).fetchall()
     return max((row[0] for row in gone), default=None)
+
+
+def _note_fare(connection: Connection, decision: StoredDecision, completion: Mapping[str, Any]) -> None:
+    """Note how a person with a ready profile fared under the policy that decided; others are asked under any."""
+    digest = decision.body.get("policy_digest")
+    if digest and decision.body["facts"].get("profile.state") == ProfileState.READY:
+        asked = decision.body["answer"]["action"] == Action.STEP_UP
+        passed = asked and bool(completion["second_factor"])
+        note_fare(connection, digest, decision.tenant, decision.subject, passed, completion["at"])
 
 
 def _remember_provenance(connection: Connection, decision: StoredDecision) -> None:

@@ -52,6 +52,7 @@ class SqlRetention:
             ("outbox", "due IS NULL AND created < ?", now - rules.effects_days * DAY),
             ("decisions", "at < ?", now - rules.decisions_days * DAY),
             ("recorded", "at < ?", now - rules.recorded_days * DAY),
+            ("policy_fares", "at < ?", now - rules.decisions_days * DAY),
             ("recordings", "ends < ?", now - rules.recorded_days * DAY),
             ("samples", "unlearned < ?", now - rules.unlearned_days * DAY),
             ("templates", "last_at < ?", profile_end),

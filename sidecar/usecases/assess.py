@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.config import Settings
+from sidecar.config import IdpSettings, Settings
 from sidecar.domain.biometrics import Cause, Probe
 from sidecar.domain.consent import Consent, ConsentState
 from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
@@ -35,10 +35,12 @@ from sidecar.ports import (
     Remembered,
     StoredDecision,
 )
+from sidecar.risk.context import history, request
 from sidecar.risk.fusion import level
 from sidecar.risk.judge import Known, facts, judge, shadow_scores
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.gather import Gathered, gather
+from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
 from sidecar.wire import encode_batches
 
@@ -53,7 +55,7 @@ class Assessor:
     """What assessing needs; built once by ``main``."""
 
     settings: Settings
-    policy: Policy
+    policies: InForce
     keyring: Keyring
     detectors: Mapping[str, OneClassDetector]
     keys: Keys
@@ -92,7 +94,7 @@ class Assessor:
 
     def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        consequence = self._possible(attempt, self.policy.outcomes["error"], GIVEN)
+        consequence = self._possible(attempt, self.policies.enforced.outcomes["error"], GIVEN)
         return Answer(None, consequence, Source.DEGRADED, "unknown", "outcome.error", reason(None))
 
     async def _conclude(
@@ -108,11 +110,12 @@ class Assessor:
         idp = self.settings.idp(attempt.issuer)
         subject = self.keyring.pseudonym(attempt.tenant, attempt.subject)
         context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
+        policy = self.policies.of(subject, attempt.groups)
         known = self._known(remembered.profiles, context, now)
-        judgement = self._judge(gathered.evidence, known, idp.secret_fields)
+        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
         if digests and await self.decisions.seen(attempt.tenant, digests):
-            judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields), ()
+            judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
         consent = remembered.consent.under(idp.legal_basis)
         seen = facts(
             judgement,
@@ -120,11 +123,11 @@ class Assessor:
             action=attempt.action,
             client=attempt.client,
             usual=remembered.usual,
-            prior=self.policy.prior,
+            prior=policy.prior,
             consent=consent,
             gpc=attempt.gpc or gathered.gpc,
-        )
-        verdict = decide(self.policy, seen, now)
+        ) | request.facts(_asked(attempt, idp))
+        verdict = decide(policy, seen, now)
         answer = Answer(
             decision_id=secrets.token_urlsafe(12),
             consequence=self._possible(attempt, verdict.consequence, consent),
@@ -134,7 +137,7 @@ class Assessor:
             reason=reason(judgement),
             trust=verdict.consequence.trust,
         )
-        entry = _entry(attempt, subject, answer, self.policy.id, now)
+        entry = _entry(attempt, subject, answer, policy.id, now)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
         record = DecisionRecord(
             id=str(answer.decision_id),
@@ -160,7 +163,7 @@ class Assessor:
             try:
                 self.audit.later(entry)
             except AuditFull:
-                if self.policy.audit_full == "error":
+                if policy.audit_full == "error":
                     raise
                 log.error("audit_full", decision=record.id)
         return answer
@@ -182,8 +185,8 @@ class Assessor:
         instead = "allow" if consent.bars() else client.without_second_factor
         return Consequence(Action(instead), effects=consequence.effects)
 
-    def _judge(self, evidence: Any, known: Known, mode: Any) -> Judgement:
-        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=self.policy.mismatch_from)
+    def _judge(self, evidence: Any, known: Known, mode: Any, policy: Policy) -> Judgement:
+        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""
@@ -250,9 +253,11 @@ def _body(
             "reason": answer.reason,
             "trust": answer.trust,
         },
+        # What the policy said; the answer differs where the user has no second factor to step up with.
+        "verdict": _remembered(verdict.consequence),
         "policy": verdict.policy_id,
         "policy_digest": verdict.policy_digest,
-        "facts": dict(seen),
+        "facts": _kept(seen),
         "context": judgement.context,
         "scores": [asdict(score) for score in judgement.scores],
         "absences": [asdict(absence) for absence in judgement.absences],
@@ -260,6 +265,25 @@ def _body(
         "errors": list(verdict.errors),
         "shadow": [asdict(would) for would in verdict.shadow],
     }
+
+
+def _asked(attempt: Attempt, idp: IdpSettings) -> request.Asked:
+    client = idp.client(attempt.client)
+    return request.Asked(
+        issuer=attempt.issuer,
+        realm=attempt.realm,
+        user=attempt.subject,
+        roles=attempt.roles,
+        groups=attempt.groups,
+        address=attempt.ip,
+        floor=client.floor,
+        sensitivity=client.sensitivity,
+    )
+
+
+def _kept(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as they are remembered: without the provider's user id, and with the network in place of the address."""
+    return dict(seen) | {"user.id": None, "network.address": history.network_of(seen["network.address"])}
 
 
 def _entry(attempt: Attempt, subject: str, answer: Answer, policy: str, now: float) -> AuditEntry:
@@ -297,14 +321,27 @@ def _effects(attempt: Attempt, verdict: Verdict, decision: str, subject: str, no
     return items
 
 
+def consequence_of(kept: Mapping[str, Any]) -> Consequence:
+    """Return a consequence as it was remembered."""
+    effects = tuple(Effect(name) for name in kept["effects"])
+    return Consequence(Action(kept["action"]), kept["acr_values"], kept["factor"], effects, bool(kept.get("trust")))
+
+
+def _remembered(consequence: Consequence) -> dict[str, Any]:
+    return {
+        "action": consequence.action,
+        "acr_values": consequence.acr_values,
+        "factor": consequence.factor,
+        "effects": list(consequence.effects),
+        "trust": consequence.trust,
+    }
+
+
 def _stored_answer(stored: StoredDecision) -> Answer:
     kept = stored.body["answer"]
-    consequence = Consequence(
-        Action(kept["action"]), kept["acr_values"], kept["factor"], tuple(Effect(name) for name in kept["effects"])
-    )
     return Answer(
         stored.id,
-        consequence,
+        consequence_of(kept),
         Source(kept["source"]),
         kept["risk_level"],
         kept["rule_id"],

@@ -14,6 +14,7 @@ from sidecar.domain.biometrics import Probe, ProfileState
 from sidecar.domain.decisions import Action, Evidence, Outcome
 from sidecar.errors import BadRequest, NotFound
 from sidecar.ports import Assertion, Decisions, Learning, Lesson, Profile, ProfileKey, Profiles, StoredDecision
+from sidecar.usecases.in_force import InForce
 
 OUTCOMES = ("succeeded", "failed", "abandoned")
 ENOUGH_LLR = -1.0
@@ -29,7 +30,7 @@ class Completer:
     profiles: Profiles
     learning: Learning
     clock: Callable[[], float]
-    mismatch_from: float
+    policies: InForce
 
     async def complete(
         self,
@@ -101,7 +102,8 @@ class Completer:
         serving = _llr(decision.body["scores"], probe.field)
         if coming is None:
             return None
-        return coming < self.mismatch_from or (serving is not None and serving >= self.mismatch_from)
+        limit = self.policies.enforced.mismatch_from
+        return coming < limit or (serving is not None and serving >= limit)
 
 
 def _llr(entries: Sequence[Mapping[str, Any]], field: str) -> float | None:

@@ -6,7 +6,7 @@ ever replaced by one that was compiled.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -98,5 +98,3 @@ def meant(audience: Audience, digest: str, subject: str, groups: Sequence[str] |
         return True
     bucket = int.from_bytes(hashlib.sha256(f"{digest} {subject}".encode()).digest()[:4]) / 2**32
     return bucket * 100.0 < audience.percent
-
-

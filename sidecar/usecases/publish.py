@@ -2,7 +2,8 @@
 
 A version is checked before anything is kept: compiled in a process of its own (whatever a file does to the compiler, it
 does not do to logins), run through its tests, and, where keys are configured, verified. With four eyes, somebody other than the
-author must approve it. What was in force before is kept at hand, and comes back by itself when too many people had to be challenged.
+author must approve it. What was in force before is kept at hand, and comes back by
+itself when too many people had to be challenged.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -69,7 +70,9 @@ class Publisher:
         staged = seen.get("staged")
         if staged is None:
             raise NotFound("nothing is staged")
-        await self._enter(seen, replace(staged, audience=EVERYBODY, at=self.clock()), await self._digest(staged.number), by)
+        await self._enter(
+            seen, replace(staged, audience=EVERYBODY, at=self.clock()), await self._digest(staged.number), by
+        )
         return staged.number
 
     async def withdraw(self, slot: SlotName, by: str) -> int:
@@ -78,7 +81,9 @@ class Publisher:
         found = seen.get(slot)
         if found is None or slot not in ("proposed", "staged", "emergency"):
             raise NotFound(f"nothing is {slot}")
-        entry = self._entry("policy.withdrawn", by, await self._digest(found.number), {"slot": slot, "number": found.number})
+        entry = self._entry(
+            "policy.withdrawn", by, await self._digest(found.number), {"slot": slot, "number": found.number}
+        )
         await self.policies.move(seen, {slot: None}, entry)
         return found.number
 
@@ -127,7 +132,9 @@ class Publisher:
         people, passed = await self.fares.fares(await self._digest(enforced.number), enforced.at)
         if people < FEWEST_PEOPLE or passed <= enforced.band * people:
             return None
-        return await self.roll_back("sidecar", f"{passed} of {people} ready people challenged, {enforced.band:.0%} allowed")
+        return await self.roll_back(
+            "sidecar", f"{passed} of {people} ready people challenged, {enforced.band:.0%} allowed"
+        )
 
     async def _enter(self, seen: Slots, slot: PolicySlot, digest: str, by: str) -> SlotName:
         if slot.audience != EVERYBODY:
@@ -145,7 +152,7 @@ class Publisher:
         version = await self.policies.version(number)
         return version.digest if version else ""
 
-    def _entry(self, kind: str, by: str, digest: str, details: dict[str, object]) -> AuditEntry:
+    def _entry(self, kind: str, by: str, digest: str, details: Mapping[str, object]) -> AuditEntry:
         return AuditEntry(INSTALLATION, kind, by, "", {"sha256": digest, **details}, self.clock())
 
 

@@ -8,7 +8,7 @@ new, or move the place the owner is thought to be at.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 IPV4_HOST_BITS = 8
@@ -109,6 +109,15 @@ def distance_km(one: Spot, other: Spot) -> float:
     half_width = math.sin(math.radians(other.longitude - one.longitude) / 2) ** 2
     chord = half_height + math.cos(one_latitude) * math.cos(other_latitude) * half_width
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, chord)))
+
+
+def network_of(address: str | None) -> str | None:
+    """Return the first address of the network that an address is in (/24, /48): what is remembered in its place (PRV6)."""
+    found = _network(address)
+    if found is None:
+        return None
+    version, number = found
+    return str(IPv4Address(number << IPV4_HOST_BITS) if version == 4 else IPv6Address(number << IPV6_HOST_BITS))
 
 
 def _network(address: str | None) -> tuple[int, int] | None:
