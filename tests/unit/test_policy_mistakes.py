@@ -48,6 +48,12 @@ rules:
 # what: (old text, new text, the text whose first character is where the refusal points, part of the hint)
 MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "schema of another version": ("schema: 1", "schema: 2", "schema: 2", "write schema: 1"),
+    "schema a decimal": ("schema: 1", "schema: 1.0", "schema: 1.0", "write schema: 1"),
+    "effect twice": ("effects: [notify]}\n    on", "effects: [notify, notify]}\n    on", "notify]}", "each effect once"),
+    "negation without quotes": ('- "!profile.confirmed"', "- !profile.confirmed", "!profile", "begins with ! needs quotes"),
+    "control character": ("prior: 0.02", "prior: \x07", "\x07", "delete it"),
+    "acr a number": ("acr_values: gold", "acr_values: 2", "acr_values: 2", "quotes"),
+    "when one expression": ("    when:\n      all: ['mark.state == \"compromised\"']", "    when: mark.state == 'x'", "when: mark", "as in all:"),
     "schema true": ("schema: 1", "schema: true", "schema: true", "write schema: 1"),
     "key misspelt": ("rules:\n", "ruels:\n", "ruels:", "did you mean rules?"),
     "key unknown": ("prior: 0.02", "prior: 0.02\nweights: 3", "weights", "it takes schema, id"),
