@@ -191,10 +191,12 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor
 
 
 def _refuse_cleverness(event: Any, name: str) -> None:
-    """Refuse what makes two readers see two files: anchors, tags, and directives (YAML 1.1 reads ``no`` as false)."""
+    """Refuse what makes two readers see two files: anchors, merges, tags, and directives (YAML 1.1 reads ``no`` as false)."""
     mark = event.start_mark
     if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
         message, hint = "anchors and aliases are not allowed", "repeat the value"
+    elif getattr(event, "value", None) == "<<" and not event.style:
+        message, hint = "merge keys are not allowed", "write the keys out"
     elif getattr(event, "ctag", None) and str(event.ctag) not in ("None", "!"):
         message, hint = "tags are not allowed", "write the plain value; an expression that begins with ! needs quotes"
     elif getattr(event, "version", None) or getattr(event, "tags", None):
