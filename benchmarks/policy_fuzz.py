@@ -137,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first input, to go on where a run ended")
     parser.add_argument("--slow", type=float, default=2.0, help="seconds of CPU that no single input may take")
     chosen = parser.parse_args()
     directory = policy_directory()
@@ -147,7 +148,7 @@ def main() -> None:
     turns = ["decision"] * 60 + ["expression"] * 36 + ["signature"] * 2 + ["file"] + ["test"]
     counts: Counter[tuple[str, str]] = Counter()
     slowest, began = (0.0, "", 0), time.perf_counter()
-    for number in range(chosen.inputs):
+    for number in range(chosen.first, chosen.first + chosen.inputs):
         draw = random.Random(chosen.seed * 1_000_000_007 + number)
         kind = turns[number % len(turns)]
         start = time.process_time()

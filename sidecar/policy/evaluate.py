@@ -21,6 +21,7 @@ from sidecar.domain.decisions import (
     Outcome,
     RuleTrace,
     ShadowVerdict,
+    SignalValue,
     Truth,
     Verdict,
     strictness,
@@ -100,16 +101,16 @@ def _settled(chosen: Floor, floors: Sequence[Floor], seen: Known) -> Floor:
     for floor in floors:
         if strictness(floor.consequence) > strictness(chosen.consequence):
             chosen = floor
-    own = _client_floor(seen)
+    own = client_floor("unreadable" if "client.floor" in seen.broken else seen.values["client.floor"])
     return own if strictness(own.consequence) > strictness(chosen.consequence) else chosen
 
 
-def _client_floor(seen: Known) -> Floor:
-    """Return what the client takes at least. Not told means no trust; told wrongly means a second factor."""
-    told = seen.values["client.floor"]
-    if told is None:
-        told = "step_up" if "client.floor" in seen.broken else "allow"
-    return Floor("floor.client", FLOORS.get(str(told), FLOORS["step_up"]))
+def client_floor(told: SignalValue) -> Floor:
+    """Return what a client takes at least: ``trust``, ``allow``, ``step_up``; not told means no trust, a riddle step_up.
+
+    For answers that no policy evaluated (``outcomes.error`` of a degraded decision), too: nothing lowers a client's floor.
+    """
+    return Floor("floor.client", FLOORS.get(str(told if told is not None else "allow"), FLOORS["step_up"]))
 
 
 def _would(found: _InShadow, answer: Floor, floors: Sequence[Floor], seen: Known, chosen: Floor) -> ShadowVerdict:

@@ -21,6 +21,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.reader import ReaderError
 
 from sidecar.domain.biometrics import Cause
 from sidecar.domain.decisions import Action, Consequence, Effect, Outcome
@@ -172,9 +173,12 @@ def strict_yaml(raw: bytes, name: str) -> Any:
         raise _refusal(name, line, column, f"not YAML: {error.problem or error.context}", hint) from None
     except PolicyInvalid:
         raise
-    except (
-        Exception
-    ) as error:  # ruamel ends odd files with whatever its own code ran into: TypeError, RecursionError, ...
+    except ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise _refusal(name, line, column, "a character that YAML does not allow", "delete it; save as UTF-8") from None
+    except Exception as error:
+        # ruamel ends odd files with whatever its own code ran into: TypeError, RecursionError, ...
         message = f"not YAML: {type(error).__name__}"
         raise _refusal(name, 1, 1, message, "the file must be plain YAML 1.2") from None
 
@@ -187,12 +191,14 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor
 
 
 def _refuse_cleverness(event: Any, name: str) -> None:
-    """Refuse what makes two readers see two files: anchors, tags, and directives (YAML 1.1 reads ``no`` as false)."""
+    """Refuse what makes two readers see two files: anchors, merges, tags, and directives (YAML 1.1 reads ``no`` as false)."""
     mark = event.start_mark
     if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
         message, hint = "anchors and aliases are not allowed", "repeat the value"
+    elif getattr(event, "value", None) == "<<" and not event.style:
+        message, hint = "merge keys are not allowed", "write the keys out"
     elif getattr(event, "ctag", None) and str(event.ctag) not in ("None", "!"):
-        message, hint = "tags are not allowed", "write the plain value"
+        message, hint = "tags are not allowed", "write the plain value; an expression that begins with ! needs quotes"
     elif getattr(event, "version", None) or getattr(event, "tags", None):
         message, hint = "directives are not allowed", "leave the line out; the file is YAML 1.2"
     else:
@@ -332,7 +338,7 @@ class PolicyReader(YamlReader):
             required=("schema", "id", "prior", "bands", "rules", "outcomes"),
             optional=("description", "behavior_may_deny", "audit", "lists"),
         )
-        if isinstance(top["schema"], bool) or top["schema"] != SCHEMA:
+        if type(top["schema"]) is not int or top["schema"] != SCHEMA:
             raise self.error(top, "schema", f"this version reads schema: {SCHEMA}", f"write schema: {SCHEMA}")
         self._may_deny = "behavior_may_deny" in top and self.flag(top, "behavior_may_deny")
         bands = self.map(top["bands"], (top, "bands"), "bands", required=("keystroke",))
@@ -578,7 +584,10 @@ class PolicyReader(YamlReader):
         effects = []
         if "effects" in body:
             for index in range(len(self.list(body, "effects"))):
-                effects.append(Effect(self.one_of(body["effects"], index, Effect, "effects are a closed set; one")))
+                effect = Effect(self.one_of(body["effects"], index, Effect, "effects are a closed set; one"))
+                if effect in effects:
+                    raise self.error(body["effects"], index, f"{effect} stands twice", "name each effect once")
+                effects.append(effect)
         return self._made(body, "action", acr, factor, tuple(effects))
 
     def _made(

@@ -112,8 +112,11 @@ def _expiring(policy: Policy, now: float) -> Iterable[Finding]:
         if rule.since is not None:
             days = int((now - rule.since) // DAY)
             told = f"{rule.id} has been in shadow for {days} days, since {readable_moment(rule.since)}"
-            severity: Severity = "warning" if days > LONG_IN_SHADOW_DAYS else "note"
-            yield Finding(severity, rule.at, told, "look at what it would have done, then enforce or delete it")
+            hint = "look at what it would have done, then enforce or delete it"
+            if days < 0:
+                told, hint = f"{rule.id} is in shadow since a day to come", "write the day on which it began"
+            severity: Severity = "note" if 0 <= days <= LONG_IN_SHADOW_DAYS else "warning"
+            yield Finding(severity, rule.at, told, hint)
     used = {name for rule in policy.rules for name in _list_names(rule)}
     for name, found in policy.lists.items():
         if name not in used:

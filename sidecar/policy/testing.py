@@ -69,7 +69,7 @@ def parse_cases(raw: bytes, name: str) -> Suite:
     """Read a test file. Raises PolicyInvalid with file, line, column and a hint."""
     reader = YamlReader(name)
     top = reader.map(strict_yaml(raw, name), None, "test file", required=("schema", "now", "facts", "cases"))
-    if isinstance(top["schema"], bool) or top["schema"] != SCHEMA:
+    if type(top["schema"]) is not int or top["schema"] != SCHEMA:
         raise reader.error(top, "schema", f"this version reads schema: {SCHEMA}", f"write schema: {SCHEMA}")
     now, base = reader.moment(top, "now"), _facts(reader, top)
     cases = [_case(reader, top["cases"], index, now, base) for index in range(len(reader.list(top, "cases")))]

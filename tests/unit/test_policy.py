@@ -116,7 +116,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "state ready named": ("    stale: step_up", "    stale: step_up\n    ready: allow", 1, "unknown key 'ready'"),
     "anchor": ("    then: allow", "    then: &a allow", 0, "anchors"),
     "alias": ("prior: 0.02", "prior: *a", 0, "anchors"),
-    "merge key": ("  error: step_up", "  <<: *x\n  error: step_up", 0, "anchors"),
+    "merge key": ("  error: step_up", "  <<: *x\n  error: step_up", 0, "merge keys"),
     "tab": ("prior: 0.02", "\tprior: 0.02", 0, "not YAML"),
     "unclosed": ("prior: 0.02", "prior: [0.02", 1, "not YAML"),
     "python tag": ("prior: 0.02", "prior: !!python/object/apply:os.system [ls]", 0, ""),

@@ -226,6 +226,21 @@ class TestFloors:
         made = policy(rule("far", "step_up", when=when), rule("open", "allow"))
         assert told(decided(made)) == ("open", "allow")
 
+    def test_of_floors_equally_strict_the_first_decides_and_a_stricter_one_wins(self) -> None:
+        when = "all: ['travel.speed > 900.0']"
+        first = rule("a", "step_up", "on_missing: {action: step_up, acr_values: gold}", when=when)
+        second = rule("b", "step_up", "on_missing: {action: step_up, acr_values: silver}", when=when)
+        assert decided(policy(first, second)).consequence.acr_values == "gold"
+        assert decided(policy(second, first)).consequence.acr_values == "silver"
+        strictest = rule("c", "step_up", "on_missing: deny", when=when)
+        assert told(decided(policy(first, second, strictest))) == ("c.on_missing", "deny")
+        asking = rule("d", "{action: step_up, acr_values: own}")
+        assert told(decided(policy(first, asking))) == ("d", "step_up")
+
+    def test_a_floor_below_the_rule_that_decides_is_not_looked_at(self) -> None:
+        missing = rule("m", "step_up", "on_missing: step_up", when="all: ['travel.speed > 900.0']")
+        assert told(decided(policy(rule("open", "allow"), missing))) == ("open", "allow")
+
     def test_pol11_on_error_of_a_rule_stands_in_for_that_of_the_file(self) -> None:
         broken = "all: ['1 / profile.samples == 1']"
         facts = {"profile__samples": 0}

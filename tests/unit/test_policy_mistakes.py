@@ -48,6 +48,12 @@ rules:
 # what: (old text, new text, the text whose first character is where the refusal points, part of the hint)
 MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "schema of another version": ("schema: 1", "schema: 2", "schema: 2", "write schema: 1"),
+    "schema a decimal": ("schema: 1", "schema: 1.0", "schema: 1.0", "write schema: 1"),
+    "effect twice": ("effects: [notify]}\n    on", "effects: [notify, notify]}\n    on", "notify]}", "each effect once"),
+    "negation without quotes": ('- "!profile.confirmed"', "- !profile.confirmed", "!profile", "begins with ! needs quotes"),
+    "control character": ("prior: 0.02", "prior: \x07", "\x07", "delete it"),
+    "acr a number": ("acr_values: gold", "acr_values: 2", "acr_values: 2", "quotes"),
+    "when one expression": ("    when:\n      all: ['mark.state == \"compromised\"']", "    when: mark.state == 'x'", "when: mark", "as in all:"),
     "schema true": ("schema: 1", "schema: true", "schema: true", "write schema: 1"),
     "key misspelt": ("rules:\n", "ruels:\n", "ruels:", "did you mean rules?"),
     "key unknown": ("prior: 0.02", "prior: 0.02\nweights: 3", "weights", "it takes schema, id"),
@@ -66,7 +72,8 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "audit empty": ("audit: {full: error}", "audit: {}", "audit: {}", "add a line full"),
     "anchor": ("    then: step_up", "    then: &ask step_up", "&ask", "repeat the value"),
     "alias": ("prior: 0.02", "prior: *usual", "*usual", "repeat the value"),
-    "merge key": ("  error: step_up", "  <<: *all\n  error: step_up", "*all", "repeat the value"),
+    "merge key": ("  error: step_up", "  <<: *all\n  error: step_up", "<<:", "write the keys out"),
+    "merge of keys written inline": ("    then: allow", "    <<: {then: allow}", "<<:", "write the keys out"),
     "tag": ("prior: 0.02", "prior: !!float 0.02", "!!float", "plain value"),
     "python tag": ("prior: 0.02", "prior: !!python/object/apply:os.system [ls]", "!!python", "plain value"),
     "directive of YAML 1.1": ("# Gaitkeeper's", "%YAML 1.1\n---\n# Gaitkeeper's", "---", "leave the line out"),
@@ -182,6 +189,7 @@ CASE_MISTAKES = {
     "expect the unknown": ("action: allow", "verdict: allow", "verdict", "it takes action"),
     "action unknown": ("action: allow", "action: pass", "action: pass", "write trust"),
     "shadow a text": ("action: allow", "shadow: allow", "shadow: allow", "from a rule's id"),
+    "merge key": ("    expect: {", "<<:\n    expect: {", "<<:", "write the keys out"),
     "name twice": ("  - name: a", "  - {name: a, expect: {action: allow}}\n  - name: a", "name: a, ex", "how the cases differ"),
 }  # fmt: skip
 
