@@ -23,7 +23,7 @@ from idp_adapters.demo import users
 from idp_adapters.demo.app import create_app
 from idp_adapters.demo.idp import create_idp
 from idp_adapters.demo.seed import seed
-from idp_adapters.demo.settings import DemoSettings, SeedUser, demo_client, load_settings, save_settings
+from idp_adapters.demo.settings import DemoSettings, SeedConsent, SeedUser, demo_client, load_settings, save_settings
 from sidecar.tokens import SigningKey, load_signing_key, new_signing_key, sign_request, verify_request
 
 IDP, APP, SIDECAR = "http://localhost:8801", "http://localhost:8802", "http://localhost:8803"
@@ -31,8 +31,9 @@ REVOKE = IDP + "/gaitkeeper/sessions/revoke"
 TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 VERIFIER = "v" * 43
 CALLBACK = f"{APP}/callback"
-ADA = SeedUser("ada", "Ada Lovelace", "engine-number-one", ("admin",), TOTP, sub="sub-ada")
-PLAIN = SeedUser("plain", "Plain User", "no-second-factor", sub="sub-plain")
+AGREED = SeedConsent(True, "seeded")
+ADA = SeedUser("ada", "Ada Lovelace", "engine-number-one", ("admin",), TOTP, sub="sub-ada", consent=AGREED)
+PLAIN = SeedUser("plain", "Plain User", "no-second-factor", sub="sub-plain", consent=AGREED)
 
 
 def answer(action: str) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class World:
         if request.url.path == "/access/v1/evaluation":
             self.idempotency.append(request.headers["idempotency-key"])
             return self.reply()
-        if request.url.path == "/v1/profiles":
+        if request.url.path == "/v1/subjects/show":
             return httpx.Response(200, json={"profiles": [{"field": "password", "state": "learning", "samples": 3}]})
         return httpx.Response(self.report_status.pop(0) if self.report_status else 200, json={})
 
