@@ -76,12 +76,12 @@ def test_javascript_off(demo: Demo, open_visitor: Callable[..., Visitor]) -> Non
 
 def test_wrong_password_then_retry(demo: Demo, visitor: Visitor) -> None:
     """The typing of the wrong password is no evidence of anything; the accepted one counts."""
-    before = demo.sidecar.decisions.recent(None, 1)
+    before = demo.recent()
     visitor.open()
     visitor.type_into("#username", AMELIA.username, visitor.rhythm(AMELIA, OWN, None)[0])
     visitor.type_password(AMELIA, STRANGER, password="harbour-lampost")
     visitor.page.wait_for_selector("#error")
-    assert [item.id for item in demo.sidecar.decisions.recent(None, 1)] == [item.id for item in before]
+    assert [item.id for item in demo.recent()] == [item.id for item in before]
     visitor.type_password(AMELIA, OWN)
     visitor.page.wait_for_url(f"{demo.layout.app_url}/**")
     scored = {score["field"]: score["llr"] for score in demo.last()["scores"]}
@@ -98,7 +98,7 @@ def test_two_tabs_are_two_captures(demo: Demo, visitor: Visitor) -> None:
     other.page.bring_to_front()
     other.type_login(AMELIA, STRANGER)
     assert other.arrived("otp")
-    rules = [item.body["answer"]["rule_id"] for item in demo.sidecar.decisions.recent(None, 2)]
+    rules = [item.body["answer"]["rule_id"] for item in demo.recent(2)]
     assert rules == ["keystroke-mismatch", "keystroke-mismatch"]
 
 

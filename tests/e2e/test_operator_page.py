@@ -37,7 +37,7 @@ def test_reason_appears_by_itself(demo: Demo, visitor: Visitor, open_visitor: Ca
     visitor.open()
     visitor.type_login(AMELIA, STRANGER)
     assert visitor.arrived("otp")
-    decision = demo.sidecar.decisions.recent(None, 1)[0]
+    decision = demo.recent()[0]
     row = operator.page.locator(f"#d-{decision.id}")
     row.wait_for(timeout=10_000)
     assert "amelia" in row.inner_text()
@@ -57,7 +57,7 @@ def test_admin_ends_a_session(demo: Demo, visitor: Visitor, open_visitor: Callab
     visitor.open()
     visitor.type_login(AMELIA, STRANGER)
     assert visitor.arrived("otp")
-    decision = demo.sidecar.decisions.recent(None, 1)[0]
+    decision = demo.recent()[0]
     row = operator.page.locator(f"#d-{decision.id}")
     row.locator("summary").click()  # as the README has it: looked at while the login is still open
     visitor.pass_second_factor(AMELIA)

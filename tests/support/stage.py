@@ -3,18 +3,21 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyotp
+import pysqlite3.dbapi2 as sqlite3
 
 from sidecar.demo.launch import free_port, login_url, processes, seed
-from sidecar.demo.layout import PEOPLE, Layout, Person, write
+from sidecar.demo.layout import PEOPLE, TENANT, Layout, Person, write
 from sidecar.demo.seeding import synthetic_login
 from sidecar.evaluation.synthetic import Row, typist
 from sidecar.main import Sidecar, build
+from sidecar.ports import StoredDecision
 from sidecar.rehearsal import keyboard
 
 AXE = Path(__file__).parents[2] / "widget" / "node_modules" / "axe-core" / "axe.min.js"
@@ -90,9 +93,23 @@ class Demo:
         made = self.browser.new_context(**context)
         return Visitor(self, made, made.new_page())
 
+    def recent(self, limit: int = 1) -> list[StoredDecision]:
+        """Return the newest decisions, newest first."""
+        # Playwright keeps this thread's event loop to itself.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, self.sidecar.decisions.recent((TENANT,), limit)).result()
+
     def last(self) -> dict[str, Any]:
         """Return the newest decision's body."""
-        return dict(self.sidecar.decisions.recent(None, 1)[0].body)
+        return dict(self.recent()[0].body)
+
+    def rows(self, table: str, sub: str) -> list[tuple[Any, ...]]:
+        """Return what a table of the sidecar's database holds of a person."""
+        path = self.sidecar.settings.data_dir / "gaitkeeper.db"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            who = (TENANT, self.sidecar.keyring.pseudonym(TENANT, sub))
+            sql = f"SELECT * FROM {table} WHERE tenant = ? AND subject = ?"
+            return list(connection.execute(sql, who).fetchall())
 
     def code(self, person: Person) -> str:
         """Return a one-time code that the provider will take; waits where it must."""
