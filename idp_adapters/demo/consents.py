@@ -87,7 +87,7 @@ def standing(answer: Answer | None, kept: dict[str, Any]) -> Standing:
     told = told if isinstance(told, dict) else {}
     paused = told.get("paused_since")
     if isinstance(paused, str) and (answer is None or answer.given):
-        return Standing("paused", _day(datetime.fromisoformat(paused)))
+        return Standing("paused", _read(paused))
     if answer is None:
         return Standing("unknown")
     since = _day(datetime.fromtimestamp(answer.at, UTC))
@@ -123,6 +123,14 @@ def tell_later(s: "Services", sub: str) -> None:
 
 def _day(at: datetime) -> str:
     return f"{at.day} {at:%B %Y}"
+
+
+def _read(text: str) -> str:
+    """A moment as the sidecar writes it; what is not one is shown as it is."""
+    try:
+        return _day(datetime.fromisoformat(text))
+    except ValueError:
+        return text[:32]
 
 
 def _answer(row: Row) -> Answer:

@@ -26,7 +26,7 @@ DONE = {
     "resume": "Resumed.",
     "forget": "Forgotten. The key to everything that was kept about your typing is destroyed.",
 }
-SILENT = "That service does not answer right now. "
+SILENT = "The service that compares typing does not answer right now. "
 # What it means when the sidecar does not answer: an answer is kept here all the same, the rest has not happened.
 FAILED = {
     "agree": SILENT + "Your agreement is kept here and passed on as soon as it answers.",
