@@ -30,16 +30,21 @@ class SqlSubjects:
             if assertion:
                 use_assertion(connection, assertion)
             keep_consent(connection, tenant, subject, consent)
-            details = {
-                "state": str(consent.state),
-                "version": consent.version,
-                "confirmed": consent.confirmed,
-                "recording": consent.recording,
-                "paused": consent.paused_at is not None,
-            }
-            connection.notes.append(AuditEntry(tenant, "subject.stands", by, subject, details, at))
+            connection.notes.append(standing_entry(tenant, subject, consent, by, at))
 
         await self._db.write(job)
+
+
+def standing_entry(tenant: str, subject: str, consent: Consent, by: str, at: float) -> AuditEntry:
+    """Return the audit chain's row of where a person stands from now on."""
+    details = {
+        "state": str(consent.state),
+        "version": consent.version,
+        "confirmed": consent.confirmed,
+        "recording": consent.recording,
+        "paused": consent.paused_at is not None,
+    }
+    return AuditEntry(tenant, "subject.stands", by, subject, details, at)
 
 
 def read_consent(database: Database, tenant: str, subject: str) -> Consent:
