@@ -57,7 +57,7 @@ class LearningSettings(_Frozen):
     ready_samples: int = Field(default=10, ge=3, le=200)
     stale_days: int = Field(default=90, ge=1, le=3650)
     samples_per_day: int = Field(default=20, ge=1, le=1000)
-    unlike_per_day: int = Field(default=2, ge=0, le=1000)
+    unlike_per_day: int = Field(default=1, ge=0, le=1000)
     frozen: bool = False
 
 

@@ -114,15 +114,19 @@ def open_keys(settings: Settings) -> SqlKeys:
     Raises ConfigInvalid, StorageFailed.
     """
     kind, _, where = settings.master.partition(":")
-    if not is_url(settings.key_store) and not Path(settings.key_store).exists():
-        if not settings.database and (settings.data_dir / DATABASE).exists():
-            raise ConfigInvalid(f"there is data in {settings.data_dir} but no key store at {settings.key_store}")
-        if kind == "file" and not Path(where).exists():
-            Masters.init(Path(where))
-    masters = Masters(settings.master)
+    missing = not is_url(settings.key_store) and not Path(settings.key_store).exists()
+    if missing and not settings.database and (settings.data_dir / DATABASE).exists():
+        raise ConfigInvalid(f"there is data in {settings.data_dir} but no key store at {settings.key_store}")
     driver = key_driver(settings)
     prepare(driver, "keys")
-    return SqlKeys(Database(driver), masters)
+    database = Database(driver)
+    try:
+        if kind == "file" and not Path(where).exists() and not database.read("SELECT 1 FROM secrets LIMIT 1"):
+            Masters.init(Path(where))
+        return SqlKeys(database, Masters(settings.master))
+    except BaseException:
+        database.close()
+        raise
 
 
 def models(settings: Settings) -> Models:

@@ -283,6 +283,9 @@ class Correction(Protocol):
         ``remaining``: made of the samples left; ``nothing``: none left, so the profile is gone.
         """
 
+    async def confirm(self, tenant: str, subject: str, by: str, at: float) -> int:
+        """Let an administrator vouch for what only a password stood for; return how many samples that were."""
+
     async def rebuild(self, tenant: str, subject: str, by: str, at: float) -> Mapping[str, bool]:
         """Make every template again from its samples or checkpoint; tell for each whether it was the same, bit for bit."""
 

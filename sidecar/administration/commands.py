@@ -140,6 +140,14 @@ def profile_unlearn(
         typer.echo(f"{name}: {words[how]}")
 
 
+@profile.command("confirm")
+def profile_confirm(who: Who, config: Config, tenant: Tenant) -> None:
+    """Vouch for samples that only a password stood for (the person was identified in another way)."""
+    from sidecar.administration import profile as commands
+
+    typer.echo(f"{commands.confirm(_settings(config), tenant, who)} samples vouched for")
+
+
 @profile.command("reset")
 def profile_reset(who: Who, config: Config, tenant: Tenant, field: Annotated[str, typer.Option()] = "password") -> None:
     """Forget one field's profile."""

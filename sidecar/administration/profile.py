@@ -1,4 +1,4 @@
-"""``gaitkeeper profile rebuild | unlearn | reset``: templates made again from the evidence log, or taken back (ENR7)."""
+"""``gaitkeeper profile rebuild | unlearn | confirm | reset``: templates made again from the evidence log, or taken back (ENR7)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +19,11 @@ def unlearn(settings: Settings, tenant: str, subject: str, since: str) -> Mappin
     """Take back what was learned since a moment in ISO 8601. Raises BadRequest."""
     moment = parsed(since)
     return run(settings, lambda sidecar: rights_of(sidecar).unlearn(tenant, subject, by(), moment))
+
+
+def confirm(settings: Settings, tenant: str, subject: str) -> int:
+    """Vouch for samples that only a password stood for; return how many."""
+    return run(settings, lambda sidecar: rights_of(sidecar).confirm(tenant, subject, by()))
 
 
 def reset(settings: Settings, tenant: str, subject: str, field: str) -> None:

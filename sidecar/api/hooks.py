@@ -116,7 +116,7 @@ def routes(
             async with asyncio.timeout(settings.deadline_ms / 1000):
                 answer = await assessor.assess(attempt, caller.assertion, idempotency)
         except (TimeoutError, StorageFailed) as failure:
-            answer = assessor.degraded()
+            answer = assessor.degraded(attempt)
             log.warning("decision_degraded", cause=type(failure).__name__, client=attempt.client)
         log.info("decision", id=answer.decision_id, action=answer.consequence.action, rule=answer.rule_id,
                  source=answer.source, ms=round((time.perf_counter() - began) * 1000, 1))  # fmt: skip

@@ -35,6 +35,7 @@ ACTS = {
     "reset": Permission.PROFILES_CORRECT,
     "unlearn": Permission.PROFILES_CORRECT,
     "rebuild": Permission.PROFILES_CORRECT,
+    "confirm": Permission.PROFILES_CORRECT,
 }
 
 
@@ -128,6 +129,8 @@ class OperatorApi:
         if act == "reset":
             await self.rights.reset(*whose, asked.field)
             return _json({"reset": asked.field})
+        if act == "confirm":
+            return _json({"samples": await self.rights.confirm(*whose)})
         if act == "unlearn":
             if asked.since is None:
                 raise NotFound("unlearn needs since, in epoch seconds")

@@ -41,7 +41,7 @@ MEANING: Final[dict[Permission, str]] = {
     Permission.PEOPLE_EXPORT: "take out everything kept about one person, timings included",
     Permission.PEOPLE_PAUSE: "pause and resume a person",
     Permission.PEOPLE_FORGET: "forget a person",
-    Permission.PROFILES_CORRECT: "reset a field, take back what was learned since a moment, rebuild",
+    Permission.PROFILES_CORRECT: "reset a field, take back what was learned since a moment, rebuild, vouch for samples",
     Permission.SESSIONS_END: "end sessions",
     Permission.POLICY_READ: "read the policy in force",
     Permission.AUDIT_READ: "read the audit chain",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from sidecar.domain.decisions import Evidence
 from sidecar.errors import SealBroken
 from sidecar.ports import Assertion, AuditEntry, Keys, ProfileKey, Restored
 from sidecar.storage import checkpoints, evidence
@@ -64,6 +65,24 @@ class SqlCorrection:
             details = {"since": since, "profiles": dict(done)}
             connection.notes.append(AuditEntry(tenant, "profile.unlearned", by, subject, details, now))
             return done
+
+        return await self._db.write(job)
+
+    async def confirm(self, tenant: str, subject: str, by: str, at: float) -> int:
+        """Let an administrator vouch for what only a password stood for; return how many samples that were."""
+
+        def job(connection: Connection) -> int:
+            vouched = 0
+            for key in _profiles(connection, tenant, subject):
+                connection.lock("profile", *parts(key))
+                vouched += connection.execute(
+                    f"UPDATE samples SET evidence = ? WHERE {KEY} AND unlearned IS NULL AND evidence = ?",
+                    (Evidence.ADMINISTRATOR, *parts(key), Evidence.PASSWORD_ONLY),
+                ).rowcount
+                connection.execute(f"UPDATE samples SET confirmed = 1 WHERE {KEY} AND unlearned IS NULL", parts(key))
+                self._rebuilt(connection, key)
+            connection.notes.append(AuditEntry(tenant, "profile.confirmed", by, subject, {"samples": vouched}, at))
+            return vouched
 
         return await self._db.write(job)
 

@@ -14,7 +14,7 @@ from sidecar.storage.arrays import pack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.outbox import marks, queue_items
-from sidecar.storage.subjects import keep_consent, standing_entry
+from sidecar.storage.subjects import keep_consent, stands
 
 log = structlog.get_logger()
 
@@ -49,8 +49,7 @@ class SqlDecisions:
             )
             if record.consent:
                 keep_consent(connection, record.tenant, record.subject, record.consent)
-                told = standing_entry(record.tenant, record.subject, record.consent, record.issuer, record.at)
-                connection.notes.append(told)
+                connection.notes.append(stands(record.tenant, record.subject, record.consent, record.issuer, record.at))
             queue_items(connection, record.outbox)
             for use in record.uses:
                 if use.startswith("capture:"):

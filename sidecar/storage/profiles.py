@@ -244,8 +244,8 @@ def _retire(connection: Connection, key: ProfileKey, rows: Sequence[Row]) -> Non
 def _trim(connection: Connection, key: ProfileKey) -> float | None:
     """Drop what the log holds beyond its number; return the time of the newest sample dropped."""
     gone = connection.execute(
-        f"DELETE FROM samples WHERE {KEY} AND number NOT IN"
-        f" (SELECT number FROM samples WHERE {KEY} ORDER BY number DESC LIMIT ?) RETURNING at",
+        f"DELETE FROM samples WHERE {KEY} AND unlearned IS NULL AND number NOT IN"
+        f" (SELECT number FROM samples WHERE {KEY} AND unlearned IS NULL ORDER BY number DESC LIMIT ?) RETURNING at",
         (*parts(key), *parts(key), KEPT_SAMPLES),
     ).fetchall()
     return max((row[0] for row in gone), default=None)

@@ -30,13 +30,13 @@ class SqlSubjects:
             if assertion:
                 use_assertion(connection, assertion)
             keep_consent(connection, tenant, subject, consent)
-            connection.notes.append(standing_entry(tenant, subject, consent, by, at))
+            connection.notes.append(stands(tenant, subject, consent, by, at))
 
         await self._db.write(job)
 
 
-def standing_entry(tenant: str, subject: str, consent: Consent, by: str, at: float) -> AuditEntry:
-    """Return the audit chain's row of where a person stands from now on."""
+def stands(tenant: str, subject: str, consent: Consent, by: str, at: float) -> AuditEntry:
+    """Return the audit entry of where a person stands now."""
     details = {
         "state": str(consent.state),
         "version": consent.version,

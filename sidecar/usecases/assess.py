@@ -14,7 +14,7 @@ import structlog
 
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Cause, Probe
-from sidecar.domain.consent import Consent
+from sidecar.domain.consent import Consent, ConsentState
 from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
 from sidecar.errors import AuditFull, CaptureUsed, IdempotencyConflict, StorageFailed
 from sidecar.keyring import Keyring
@@ -45,6 +45,7 @@ from sidecar.wire import encode_batches
 log = structlog.get_logger()
 
 MODALITY = "keystroke"
+GIVEN = Consent(ConsentState.GIVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +73,33 @@ class Assessor:
         subject = self.keyring.pseudonym(attempt.tenant, attempt.subject)
         remembered = await self.profiles.remembered(attempt.tenant, subject, self.clock())
         consent = self._consent(attempt, remembered)
+        news = consent if consent != remembered.consent else None
         barred = consent.under(idp.legal_basis).bars()
         gathered = await gather(self.captures, self.keyring.captures, idp, attempt, self.clock, barred=barred)
         known = replace(remembered, consent=consent)
         try:
             try:
-                return await self._conclude(attempt, known, gathered, assertion, idempotency)
+                return await self._conclude(attempt, known, news, gathered, assertion, idempotency)
             except CaptureUsed:
                 # Another decision used this capture, or these very timings: what is left is a login without evidence.
                 nothing = Gathered(barred or Cause.REPLAYED, gpc=gathered.gpc)
-                return await self._conclude(attempt, known, nothing, assertion, idempotency)
+                return await self._conclude(attempt, known, news, nothing, assertion, idempotency)
         except IdempotencyConflict:
             if idempotency and (answer := await self._again(attempt, idempotency)):
                 await self.assertions.spend(assertion)
                 return answer
             raise
 
-    def degraded(self) -> Answer:
+    def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        return Answer(None, self.policy.outcomes["error"], Source.DEGRADED, "unknown", "outcome.error", reason(None))
+        consequence = self._possible(attempt, self.policy.outcomes["error"], GIVEN)
+        return Answer(None, consequence, Source.DEGRADED, "unknown", "outcome.error", reason(None))
 
     async def _conclude(
         self,
         attempt: Attempt,
         remembered: Remembered,
+        news: Consent | None,
         gathered: Gathered,
         assertion: Assertion,
         idempotency: tuple[str, str] | None,
@@ -146,7 +150,7 @@ class Assessor:
             outbox=tuple(_effects(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
             entry=entry if self.settings.audit.mode == "strict" else None,
-            consent=remembered.consent if attempt.consent and remembered.consent.at == now else None,
+            consent=news,
             events=_events(gathered, consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
@@ -171,7 +175,7 @@ class Assessor:
             await self.decisions.record(record)
 
     def _consent(self, attempt: Attempt, remembered: Remembered) -> Consent:
-        """Return where the person stands with what this request says of it; news carries this moment."""
+        """Return where the person stands with what this request says of it."""
         told = attempt.consent
         if told is None:
             return remembered.consent

@@ -157,6 +157,10 @@ class Rights:
         pseudonym = self.keyring.pseudonym(tenant, subject)
         return await self.correction.unlearn(tenant, pseudonym, since, self.clock(), by)
 
+    async def confirm(self, tenant: str, subject: str, by: str) -> int:
+        """Vouch for samples that only a password stood for: the profile then counts as confirmed."""
+        return await self.correction.confirm(tenant, self.keyring.pseudonym(tenant, subject), by, self.clock())
+
     async def rebuild(self, tenant: str, subject: str, by: str) -> Mapping[str, bool]:
         """Make a person's templates again from the evidence log; tell for each whether it was the same, bit for bit."""
         return await self.correction.rebuild(tenant, self.keyring.pseudonym(tenant, subject), by, self.clock())

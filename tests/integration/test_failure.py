@@ -140,7 +140,7 @@ class TestFull:
                     failed += 1
                     assert [sidecar.database.read(f"SELECT count(*) FROM {table}") for table in tables] == before
             assert failed
-            assert sidecar.assessor.degraded().source == "degraded"
+            assert sidecar.assessor.degraded(attempt(0)).source == "degraded"
             await limit(1_000_000)
             answer = await sidecar.assessor.assess(attempt(1000), ("i", "jti-after", 2_000_000_000), None)
             assert answer.decision_id
