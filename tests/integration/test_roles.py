@@ -122,6 +122,10 @@ async def _rebuilt(case: Case, response: Any) -> bool:
     return set(response.json()["same"].values()) == {True} and bool(case.rows("profile.rebuilt"))
 
 
+async def _vouched(case: Case, response: Any) -> bool:
+    return "samples" in response.json() and bool(case.rows("profile.confirmed"))
+
+
 async def _ended(case: Case, response: Any) -> bool:
     queued = [row for row in case.world.rows("outbox") if case.decision in row]
     return len(queued) == len(case.rows("session.ended_by_operator")) > 0
@@ -153,6 +157,7 @@ CALLS = (
     Call(P.PEOPLE_PAUSE, "POST", ACT, _paused, PERSON + "/pause"),
     Call(P.PEOPLE_PAUSE, "POST", ACT, _paused, PERSON + "/resume"),
     Call(P.PROFILES_CORRECT, "POST", ACT, _rebuilt, PERSON + "/rebuild"),
+    Call(P.PROFILES_CORRECT, "POST", ACT, _vouched, PERSON + "/confirm"),
     Call(P.PROFILES_CORRECT, "POST", ACT, _unlearned, PERSON + "/unlearn", {"since": 0}),
     Call(P.PROFILES_CORRECT, "POST", ACT, _reset, PERSON + "/reset", {"field": "password"}),
     Call(P.PEOPLE_FORGET, "POST", ACT, _forgotten, PERSON + "/forget"),

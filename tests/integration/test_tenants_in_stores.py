@@ -320,6 +320,11 @@ async def _(at: Place) -> None:
     assert await at.sidecar.correction.unlearn("two", SUBJECT, 0, at.now, "test") == {}
 
 
+@trying("Correction.confirm")
+async def _(at: Place) -> None:
+    assert await at.sidecar.correction.confirm("two", SUBJECT, "test", at.now) == 0
+
+
 @trying("Correction.rebuild")
 async def _(at: Place) -> None:
     assert await at.sidecar.correction.rebuild("two", SUBJECT, "test", at.now) == {}
