@@ -27,7 +27,7 @@ from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
 from sidecar.console.pages import Pages, Readings
 from sidecar.domain.biometrics import Layout, Sample, Template
-from sidecar.errors import ConfigInvalid, StorageFailed
+from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load
@@ -337,9 +337,11 @@ def _lifespan(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(StorageFailed):  # a database that is gone must not keep the process from ending
+        # A database or a second place that is gone must not keep the process from ending.
+        with contextlib.suppress(StorageFailed, DeliveryFailed):
             await flush()
             await sign()
+        witness.close()
         await http.aclose()
         sidecar.close()
 

@@ -38,6 +38,11 @@ class Witness:
             await audit.sent(points)
         return len(points)
 
+    def close(self) -> None:
+        """Close the way to the syslog server, if it was opened."""
+        for handler in self._syslog.handlers if self._syslog else ():
+            handler.close()
+
     async def _send(self, lines: Sequence[str]) -> None:
         try:
             if self._kind == "file":
