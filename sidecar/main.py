@@ -25,9 +25,9 @@ from sidecar.config import IdpSettings, Settings, is_url
 from sidecar.console import routes as console
 from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
-from sidecar.console.pages import Pages
+from sidecar.console.pages import Pages, Readings
 from sidecar.domain.biometrics import Layout, Sample, Template
-from sidecar.errors import ConfigInvalid, StorageFailed
+from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load
@@ -261,8 +261,11 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     app.include_router(subject_routes.routes(callers, rights))
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
-        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, sidecar.audit, clock)
-        operators = OperatorApi(settings.tenants, sidecar.policy, sidecar.decisions, rights, enactor, sidecar.audit)
+        readings = Readings(sidecar.audit, clock)
+        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings)
+        operators = OperatorApi(
+            settings.tenants, sidecar.policy, sidecar.decisions, rights, enactor, sidecar.audit, readings
+        )
         app.include_router(operators.routes())
         app.include_router(console.routes(login, pages, enactor))
         app.add_middleware(
@@ -334,9 +337,11 @@ def _lifespan(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(StorageFailed):  # a database that is gone must not keep the process from ending
+        # A database or a second place that is gone must not keep the process from ending.
+        with contextlib.suppress(StorageFailed, DeliveryFailed):
             await flush()
             await sign()
+        witness.close()
         await http.aclose()
         sidecar.close()
 

@@ -1,6 +1,7 @@
 """What the use cases need from the world, as narrow protocols. ``storage`` and the adapters implement them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -330,8 +331,11 @@ class Audit(Protocol):
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Append entries, durable on return. Raises StorageFailed."""
 
-    def later(self, entry: AuditEntry) -> None:
-        """Append soon, without waiting (buffered mode). Raises AuditFull when too many wait already."""
+    def room(self) -> AbstractContextManager[Callable[[AuditEntry], None]]:
+        """Hold room for one entry, and give a function that appends it soon, without waiting (buffered mode).
+
+        Raises AuditFull when too many wait already.
+        """
 
     async def last_of(self, tenant: str, kind: str) -> AuditRow | None:
         """Return the newest row of a kind."""

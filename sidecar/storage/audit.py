@@ -1,22 +1,37 @@
 """The audit chains in the database: one a tenant, and one named ``*`` for what concerns the whole installation."""
 
+import asyncio
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from sidecar.errors import AuditFull
+from sidecar.errors import AuditFull, StorageFailed
 from sidecar.ports import AuditEntry, AuditRow
-from sidecar.storage.chain import GENESIS, Checkpoint, Fault, details_text, row_hash, signed, verify
+from sidecar.storage.chain import (
+    GENESIS,
+    Checkpoint,
+    Fault,
+    details_text,
+    holds,
+    row_hash,
+    signed,
+    signed_beginning,
+    verify,
+)
 from sidecar.storage.database import Connection, Database
 
 INSTALLATION = "*"
 MAX_LATER = 10_000
 PAGE = 5_000
+MOST_UNSENT = 1_000
 
 _COLUMNS = "number, tenant, at, kind, actor, subject, details, previous, hash"
+_POINT = "tenant, number, hash, at, key, signature"
 
 
 def append(connection: Connection, entries: Sequence[AuditEntry]) -> None:
@@ -55,6 +70,7 @@ class SqlAudit:
         self._db = database
         self._key = key
         self._later: deque[AuditEntry] = deque()
+        self._held = 0
         self.lost = 0
 
     @property
@@ -70,12 +86,20 @@ class SqlAudit:
         """Do as ``add`` does, and block; for start-up and commands."""
         self._db.write_now(lambda connection: connection.notes.extend(entries))
 
-    def later(self, entry: AuditEntry) -> None:
-        """Append soon, without waiting (buffered mode). Raises AuditFull when too many wait already."""
-        if len(self._later) >= MAX_LATER:
+    @contextmanager
+    def room(self) -> Iterator[Callable[[AuditEntry], None]]:
+        """Hold room for one entry, and give a function that appends it soon, without waiting (buffered mode).
+
+        Raises AuditFull when too many wait already; ``lost`` counts how often.
+        """
+        if len(self._later) + self._held >= MAX_LATER:
             self.lost += 1
             raise AuditFull(f"{MAX_LATER} audit entries wait to be written")
-        self._later.append(entry)
+        self._held += 1
+        try:
+            yield self._later.append
+        finally:
+            self._held -= 1
 
     async def flush(self) -> int:
         """Write what waits; what cannot be written waits on. Return how many were written."""
@@ -128,11 +152,9 @@ class SqlAudit:
         return await self._db.write(job)
 
     async def unsent(self) -> list[Checkpoint]:
-        """Return checkpoints that the second place does not have, oldest first."""
-        sql = (
-            "SELECT tenant, number, hash, at, key, signature FROM audit_checkpoints WHERE sent = 0 ORDER BY at, tenant"
-        )
-        return [Checkpoint(*row) for row in await self._db.reading(lambda: self._db.read(sql))]
+        """Return checkpoints that the second place does not have, oldest first, so many as one delivery takes."""
+        sql = f"SELECT {_POINT} FROM audit_checkpoints WHERE sent = 0 ORDER BY at, tenant LIMIT {MOST_UNSENT}"
+        return [_point(row) for row in await self._db.reading(lambda: self._db.read(sql))]
 
     async def sent(self, points: Sequence[Checkpoint]) -> None:
         """Note that the second place has these."""
@@ -141,16 +163,24 @@ class SqlAudit:
         await self._db.write(lambda connection: connection.executemany(sql, rows))
 
     async def prune(self, before: float) -> int:
-        """Remove the longest prefix of every chain that ends at a checkpoint made before a moment; return how many rows."""
+        """Remove the longest prefix of every chain that ends at a checkpoint made before a moment; return how many rows.
+
+        That checkpoint is signed anew, as a beginning: without this statement a missing prefix is a fault.
+        """
 
         def job(connection: Connection) -> int:
             gone = 0
             for tenant in self._tenants(connection):
                 connection.lock("audit", tenant)
-                end = connection.execute(
-                    "SELECT max(number) FROM audit_checkpoints WHERE tenant = ? AND at < ?", (tenant, before)
-                ).fetchone()[0]
-                if end is not None:
+                sql = f"SELECT {_POINT} FROM audit_checkpoints WHERE tenant = ? AND at < ? ORDER BY number DESC"
+                points = (_point(row) for row in connection.execute(sql, (tenant, before)).fetchall())
+                last = next((point for point in points if holds(point, tenant, self.public_key)), None)
+                if last is not None:
+                    end = last.number
+                    connection.execute(
+                        "UPDATE audit_checkpoints SET signature = ? WHERE tenant = ? AND number = ?",
+                        (signed_beginning(last, self._key).signature, tenant, end),
+                    )
                     gone += connection.execute(
                         "DELETE FROM audit WHERE tenant = ? AND number <= ?", (tenant, end)
                     ).rowcount
@@ -160,20 +190,23 @@ class SqlAudit:
         return await self._db.write(job)
 
     async def verify(self, witnessed: Sequence[Checkpoint] = (), key: Ed25519PublicKey | None = None) -> list[Fault]:
-        """Verify every chain, against the second place's checkpoints where they are given."""
+        """Verify every chain, against the second place's checkpoints where they are given.
+
+        Takes seconds where chains are long, so it has a thread of its own: logins go on.
+        """
 
         def job() -> list[Fault]:
             faults = []
             known = {row[0] for row in self._db.read("SELECT DISTINCT tenant FROM audit")}
             known |= {row[0] for row in self._db.read("SELECT DISTINCT tenant FROM audit_checkpoints")}
             for tenant in sorted(known | {point.tenant for point in witnessed}):
-                sql = "SELECT tenant, number, hash, at, key, signature FROM audit_checkpoints WHERE tenant = ? ORDER BY number"
-                points = [Checkpoint(*row) for row in self._db.read(sql, (tenant,))]
+                sql = f"SELECT {_POINT} FROM audit_checkpoints WHERE tenant = ? ORDER BY number"
+                points = [_point(row) for row in self._db.read(sql, (tenant,))]
                 seen = [point for point in witnessed if point.tenant == tenant]
                 faults += verify(tenant, self._all(tenant), points, key or self.public_key, seen)
             return faults
 
-        return await self._db.reading(job)
+        return await asyncio.to_thread(job)
 
     async def lengths(self) -> dict[str, int]:
         """Return the number of the newest row of every chain."""
@@ -205,12 +238,28 @@ def _head(connection: Connection, tenant: str) -> tuple[int, str]:
 
 
 def _row(row: tuple[object, ...]) -> AuditRow:
+    """Return a row as it stands, whatever somebody made of it: a hash over it will tell. Raises StorageFailed."""
     number, tenant, at, kind, actor, subject, details, previous, digest = row
+    if not isinstance(number, int):
+        raise StorageFailed(f"a row of the audit chain {tenant} has no number")
+    moment = float(at) if isinstance(at, int | float) else math.nan
+    entry = AuditEntry(str(tenant), str(kind), str(actor), str(subject), _details(str(details)), moment)
+    return AuditRow(number, entry, str(previous), str(digest))
+
+
+def _details(text: str) -> dict[str, object]:
+    """Return details; what is not written as we write it is not what was hashed, even where it says the same."""
     try:
-        found = msgspec.json.decode(str(details))
+        found = msgspec.json.decode(text)
     except msgspec.DecodeError:
-        found = {"unreadable": str(details)}
-    if not isinstance(found, dict):
-        found = {"unreadable": str(details)}
-    entry = AuditEntry(str(tenant), str(kind), str(actor), str(subject), found, float(at))  # type: ignore[arg-type]
-    return AuditRow(int(number), entry, str(previous), str(digest))  # type: ignore[call-overload]
+        found = None
+    if not isinstance(found, dict) or msgspec.json.encode(found, order="sorted").decode() != text:
+        return {"unreadable": text}
+    return found
+
+
+def _point(row: tuple[object, ...]) -> Checkpoint:
+    try:
+        return msgspec.convert(dict(zip(_POINT.split(", "), row, strict=True)), Checkpoint)
+    except msgspec.ValidationError:
+        raise StorageFailed(f"a checkpoint of the audit chain {row[0]} cannot be read") from None

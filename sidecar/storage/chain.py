@@ -2,12 +2,13 @@
 
 A row's hash is SHA-256 over everything else in it and the hash before it, so that nothing can be changed, removed or
 reordered without all later hashes changing. A checkpoint signs the newest hash with Ed25519 (RFC 8032); a copy of it in a
-second place shows when the end of the chain was cut off, or the whole chain was made anew.
+second place shows when the end of the chain was cut off, or the whole chain was made anew. Retention removes the chain's
+beginning up to a checkpoint, which it signs once more to say so.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -58,6 +59,11 @@ def signed(tenant: str, number: int, digest: str, at: float, key: Ed25519Private
     return Checkpoint(tenant, number, digest, at, key_name(key.public_key()), signature.hex())
 
 
+def signed_beginning(point: Checkpoint, key: Ed25519PrivateKey) -> Checkpoint:
+    """Sign that everything up to a checkpoint was removed on purpose, so that the chain may begin after it."""
+    return replace(point, signature=key.sign(_beginning(point)).hex(), key=key_name(key.public_key()))
+
+
 def key_name(key: Ed25519PublicKey) -> str:
     """Return the name of a public key: its first 16 hex digits of SHA-256."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
@@ -71,15 +77,16 @@ def verify(
     witnessed: Sequence[Checkpoint] = (),
 ) -> list[Fault]:
     """Return what is wrong with a chain. ``rows`` in order of number; ``witnessed``: the second place's checkpoints."""
+    beginnings = [point for point in checkpoints if _begins(point, tenant, key)]
     faults = [
         Fault(tenant, point.number, "the signature of a checkpoint does not hold")
         for point in (*checkpoints, *witnessed)
-        if not _holds(point, tenant, key)
+        if not holds(point, tenant, key)
     ]
-    broken, end, hashes = _walk(tenant, rows, checkpoints, {point.number for point in (*checkpoints, *witnessed)})
-    if end == 0 and checkpoints:  # everything was pruned: the newest checkpoint is the end
-        end = checkpoints[-1].number
-        hashes[end] = checkpoints[-1].hash
+    broken, end, hashes = _walk(tenant, rows, beginnings, {point.number for point in (*checkpoints, *witnessed)})
+    if end == 0 and beginnings:  # everything was pruned: the beginning is the end, too
+        end = beginnings[-1].number
+        hashes[end] = beginnings[-1].hash
     for point in checkpoints:
         if point.number > end:
             faults.append(Fault(tenant, end + 1, f"rows up to {point.number} were signed and are gone"))
@@ -94,12 +101,12 @@ def verify(
 
 
 def _walk(
-    tenant: str, rows: Iterable[AuditRow], checkpoints: Sequence[Checkpoint], wanted: set[int]
+    tenant: str, rows: Iterable[AuditRow], beginnings: Sequence[Checkpoint], wanted: set[int]
 ) -> tuple[list[Fault], int, dict[int, str]]:
     """Follow a chain; return what is wrong in it, the number of its last row, and the hashes of the ``wanted`` rows."""
     faults: list[Fault] = []
     hashes: dict[int, str] = {}
-    anchors = {(point.number, point.hash) for point in checkpoints}
+    anchors = {(point.number, point.hash) for point in beginnings}
     number, digest, first = 0, GENESIS, True
     for row in rows:
         if first and (row.number - 1, row.previous) in anchors:
@@ -118,13 +125,27 @@ def _walk(
     return faults, number, hashes
 
 
-def _holds(point: Checkpoint, tenant: str, key: Ed25519PublicKey) -> bool:
+def holds(point: Checkpoint, tenant: str, key: Ed25519PublicKey) -> bool:
+    """Tell whether a checkpoint was signed with this key, as what it is or as a beginning."""
+    statement = _statement(point.tenant, point.number, point.hash, point.at)
+    return point.tenant == tenant and (_is_signed(point, statement, key) or _begins(point, tenant, key))
+
+
+def _begins(point: Checkpoint, tenant: str, key: Ed25519PublicKey) -> bool:
+    return point.tenant == tenant and _is_signed(point, _beginning(point), key)
+
+
+def _is_signed(point: Checkpoint, statement: bytes, key: Ed25519PublicKey) -> bool:
     try:
-        key.verify(bytes.fromhex(point.signature), _statement(point.tenant, point.number, point.hash, point.at))
+        key.verify(bytes.fromhex(point.signature), statement)
     except (InvalidSignature, ValueError):
         return False
-    return point.tenant == tenant and point.key == key_name(key)
+    return point.key == key_name(key)
 
 
 def _statement(tenant: str, number: int, digest: str, at: float) -> bytes:
     return b"gaitkeeper audit checkpoint 1\n" + msgspec.json.encode([tenant, number, digest, at])
+
+
+def _beginning(point: Checkpoint) -> bytes:
+    return b"gaitkeeper audit beginning 1\n" + msgspec.json.encode([point.tenant, point.number, point.hash, point.at])

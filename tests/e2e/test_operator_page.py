@@ -33,7 +33,7 @@ def test_without_login_it_answers_401(demo: Demo) -> None:
 def test_reason_appears_by_itself(demo: Demo, visitor: Visitor, open_visitor: Callable[..., Visitor]) -> None:
     """ADM1: who, what, why, live; the deciding rule in the trace is the keystroke mismatch."""
     operator = open_visitor()
-    _sign_in(demo, operator, VIEWER)
+    _sign_in(demo, operator, OPERATOR)
     visitor.open()
     visitor.type_login(AMELIA, STRANGER)
     assert visitor.arrived("otp")
@@ -46,7 +46,7 @@ def test_reason_appears_by_itself(demo: Demo, visitor: Visitor, open_visitor: Ca
     text = row.inner_text()
     assert "decided by keystroke-mismatch" in text
     assert "than usual" in text
-    assert row.locator("button").count() == 0  # a viewer only looks
+    assert row.locator("button").count() == 0  # nobody is in yet
     assert " ms" not in text  # nothing measured in a secret field is shown as such
 
 
@@ -71,9 +71,13 @@ def test_admin_ends_a_session(demo: Demo, visitor: Visitor, open_visitor: Callab
     assert "Sign in" in visitor.page.inner_text("body")
 
 
-def test_viewer_may_not_end_sessions(demo: Demo, open_visitor: Callable[..., Visitor]) -> None:
+def test_viewer_sees_no_name_and_no_reason_and_may_not_end_sessions(
+    demo: Demo, open_visitor: Callable[..., Visitor]
+) -> None:
     operator = open_visitor()
     _sign_in(demo, operator, VIEWER)
+    assert "amelia" not in operator.page.inner_text("main").lower()
+    assert operator.page.locator("summary, meter, button:not(header *)").count() == 0
     status = operator.page.evaluate(
         "async () => (await fetch('/operator/decisions/demo/whatever/end', {method: 'POST', body: new URLSearchParams()})).status"
     )
