@@ -70,7 +70,7 @@ def without(chain: Chain, numbers: set[int]) -> Chain:
 @given(chains(least=0), st.data())
 def test_nothing_is_found_in_a_chain_that_was_left_alone(chain: Chain, data: st.DataObject) -> None:
     assert chain.faults() == []
-    seen = [point(row) for row in chain.rows if data.draw(st.booleans())]
+    seen = [each for each in chain.points if data.draw(st.booleans())]
     assert chain.faults([*seen, *seen]) == []
 
 
