@@ -25,7 +25,8 @@ def verify(settings: Settings, witness: Path | None, key: str | None) -> tuple[l
     public = _public(key) if key else None
 
     async def job(sidecar: Sidecar) -> tuple[list[Fault], dict[str, int]]:
-        return await sidecar.audit.verify(witnessed, public), await sidecar.audit.lengths()
+        kept_since = sidecar.assessor.clock() - settings.retention.audit_days * 86_400
+        return await sidecar.audit.verify(witnessed, public, kept_since), await sidecar.audit.lengths()
 
     return run(settings, job)
 

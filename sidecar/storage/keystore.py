@@ -34,15 +34,16 @@ class SqlKeys:
         if not rows:
             raise KeyUnknown("this person has no key")
         identity, master, wrapped = rows[0]
-        return Seal(self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject), bytes(identity))
+        key = self._masters.unwrap(master, bytes(wrapped), *_place(tenant, subject, identity))
+        return Seal(key, bytes(identity))
 
     async def ensure(self, tenant: str, subject: str) -> None:
         """Make a person's key if there is none; durable before anything is sealed under it."""
         sql = "SELECT 1 FROM user_keys WHERE tenant = ? AND subject = ?"
         if await self._db.reading(lambda: self._db.read(sql, (tenant, subject))):
             return
-        master, wrapped = self._masters.wrap(os.urandom(32), "user_keys", tenant, subject)
-        row = (tenant, subject, secrets.token_bytes(KEY_ID_BYTES), master, wrapped)
+        identity = secrets.token_bytes(KEY_ID_BYTES)
+        row = (tenant, subject, identity, *self._masters.wrap(os.urandom(32), *_place(tenant, subject, identity)))
         await self._db.write(
             lambda connection: connection.execute(
                 "INSERT INTO user_keys VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
@@ -92,9 +93,10 @@ class SqlKeys:
     def check(self) -> list[str]:
         """Unwrap every key; return one line for each that does not, with its code."""
         faults = []
-        for tenant, subject, master, wrapped in self._db.read("SELECT tenant, subject, master, wrapped FROM user_keys"):
+        sql = "SELECT tenant, subject, key_id, master, wrapped FROM user_keys"
+        for tenant, subject, identity, master, wrapped in self._db.read(sql):
             try:
-                self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject)
+                self._masters.unwrap(master, bytes(wrapped), *_place(tenant, subject, identity))
             except StorageFailed as error:
                 faults.append(f"{tenant}/{subject}: {error.code}: {error.message}")
         return faults
@@ -125,11 +127,11 @@ class SqlKeys:
     def _rewrap_batch(self, connection: Connection) -> int:
         current = self._masters.current
         users = connection.execute(
-            "SELECT tenant, subject, master, wrapped FROM user_keys WHERE master <> ? LIMIT ?", (current, BATCH)
+            "SELECT tenant, subject, key_id, master, wrapped FROM user_keys WHERE master <> ? LIMIT ?", (current, BATCH)
         ).fetchall()
-        for tenant, subject, master, wrapped in users:
-            key = self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject)
-            fresh = self._masters.wrap(key, "user_keys", tenant, subject)
+        for tenant, subject, identity, master, wrapped in users:
+            place = _place(tenant, subject, identity)
+            fresh = self._masters.wrap(self._masters.unwrap(master, bytes(wrapped), *place), *place)
             connection.execute(
                 "UPDATE user_keys SET master = ?, wrapped = ? WHERE tenant = ? AND subject = ?",
                 (*fresh, tenant, subject),
@@ -141,6 +143,11 @@ class SqlKeys:
             fresh = self._masters.wrap(self._masters.unwrap(master, bytes(wrapped), "secrets", name), "secrets", name)
             connection.execute("UPDATE secrets SET master = ?, wrapped = ? WHERE name = ?", (*fresh, name))
         return len(users) + len(names)
+
+
+def _place(tenant: str, subject: str, identity: bytes) -> tuple[str, ...]:
+    """Return where a person's key is wrapped for; its id too, since under another one the data would seem forgotten."""
+    return ("user_keys", tenant, subject, bytes(identity).hex())
 
 
 def _new_signing() -> bytes:

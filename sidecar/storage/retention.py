@@ -86,7 +86,7 @@ class SqlRetention:
 
     def _preserve(self, connection: Connection, key: ProfileKey, at: float) -> None:
         """Keep the serving template as a checkpoint, and note that it is one from now on."""
-        serving = next((row for row in evidence.rows(connection, key) if row.serving), None)
+        serving = next((row for row in evidence.rows(connection, self._keys, key) if row.serving), None)
         if serving is None or serving.checkpoint:
             return
         derived = evidence.derive(self._models, serving.model, evidence.window(connection, self._keys, key))
@@ -96,7 +96,7 @@ class SqlRetention:
 
     def _follow(self, connection: Connection, key: ProfileKey, dropped: float) -> None:
         kept = evidence.window(connection, self._keys, key)
-        for row in evidence.rows(connection, key):
+        for row in evidence.rows(connection, self._keys, key):
             derived = evidence.derive(self._models, row.model, kept)
             if derived is not None and row.checkpoint is None:
                 evidence.put(connection, self._keys, key, replace(row, dropped=dropped), derived)

@@ -20,7 +20,7 @@ CREATE TABLE checkpoints (
 CREATE INDEX checkpoints_profile ON checkpoints (tenant, subject, modality, field, context, at);
 CREATE TABLE subjects (
   tenant TEXT, subject TEXT, consent TEXT NOT NULL, version TEXT, consent_at $real, confirmed $whole NOT NULL DEFAULT 0,
-  recording TEXT, paused_at $real, PRIMARY KEY (tenant, subject)) $keyed;
+  recording TEXT, paused_at $real, proof $bytes NOT NULL, PRIMARY KEY (tenant, subject)) $keyed;
 CREATE TABLE recordings (
   tenant TEXT, name TEXT, purpose TEXT NOT NULL, began $real NOT NULL, ends $real NOT NULL, PRIMARY KEY (tenant, name)) $keyed;
 CREATE TABLE recorded (
@@ -33,3 +33,6 @@ CREATE TABLE audit (
 CREATE TABLE audit_checkpoints (
   tenant TEXT, number $whole, hash TEXT NOT NULL, at $real NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL,
   sent $whole NOT NULL DEFAULT 0, PRIMARY KEY (tenant, number)) $keyed;
+CREATE TABLE audit_heads (
+  tenant TEXT PRIMARY KEY, number $whole NOT NULL, hash TEXT NOT NULL, at $real NOT NULL, key TEXT NOT NULL,
+  signature TEXT NOT NULL) $keyed;
