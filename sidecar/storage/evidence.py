@@ -116,10 +116,10 @@ def window(connection: Connection, keys: Keys, key: ProfileKey, *, before: float
 
 def opened(keys: Keys, key: ProfileKey, rows: Sequence[tuple[Any, ...]]) -> list[Kept]:
     """Open rows of the columns ``SAMPLE``. Raises SealBroken when one was changed."""
-    found = []
+    found, mine = [], keys.opener(key.tenant, key.subject)
     for number, decision, kind, at, confirmed, model, sealed in rows:
         place = sample_place(key, decision, kind, at, confirmed, model)
-        plain = keys.open_mine(key.tenant, key.subject, bytes(sealed), *place)
+        plain = mine(bytes(sealed), *place)
         if plain is not None:
             found.append(Kept(number, unpack_probe(plain), at, bool(confirmed)))
     return found
@@ -137,11 +137,11 @@ def held(connection: Connection, keys: Keys, key: ProfileKey) -> list[tuple[Row,
 
     Those under a forgotten key (of a restored backup) are nobody's any more.
     """
-    found = []
+    found, mine = [], keys.opener(key.tenant, key.subject)
     for *standing, sealed in connection.execute(
         f"SELECT {STANDING}, sealed FROM templates WHERE {KEY} ORDER BY serving DESC, model", parts(key)
     ).fetchall():
-        plain = keys.open_mine(key.tenant, key.subject, bytes(sealed), *template_place(key, *standing))
+        plain = mine(bytes(sealed), *template_place(key, *standing))
         if plain is not None:
             model, serving, samples, confirmed, last_at, *rest = standing
             derived = Derived(template_for(plain, model), samples, bool(confirmed), last_at)

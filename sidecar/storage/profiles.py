@@ -9,7 +9,7 @@ import msgspec
 
 from sidecar.domain.biometrics import Probe, Provenance, Sample
 from sidecar.domain.decisions import Evidence
-from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Profile, ProfileKey, Remembered, StoredDecision
+from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Opener, Profile, ProfileKey, Remembered, StoredDecision
 from sidecar.storage import checkpoints, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
@@ -46,11 +46,12 @@ class SqlProfiles:
         """Return what a login needs to know. Raises StorageFailed when something does not open."""
 
         def job() -> Remembered:
+            mine = self._keys.opener(tenant, subject)
             running = self._db.read("SELECT name FROM recordings WHERE tenant = ? AND ends > ?", (tenant, now))
             return Remembered(
-                self._find(tenant, subject),
+                self._find(mine, tenant, subject),
                 self._usual(tenant, subject),
-                read_consent(self._db, self._keys, tenant, subject),
+                read_consent(self._db, mine, tenant, subject),
                 tuple(row[0] for row in running),
             )
 
@@ -58,7 +59,7 @@ class SqlProfiles:
 
     async def find(self, tenant: str, subject: str) -> list[Profile]:
         """Return every template of a subject, those in the shadow too. Raises StorageFailed when one does not open."""
-        return await self._db.reading(lambda: self._find(tenant, subject))
+        return await self._db.reading(lambda: self._find(self._keys.opener(tenant, subject), tenant, subject))
 
     async def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
         """Return the password provenance of the newest completed logins, newest first, five at most."""
@@ -165,7 +166,7 @@ class SqlProfiles:
 
         await self._db.write(job)
 
-    def _find(self, tenant: str, subject: str) -> list[Profile]:
+    def _find(self, mine: Opener, tenant: str, subject: str) -> list[Profile]:
         rows = self._db.read(
             f"SELECT modality, field, context, {STANDING}, sealed FROM templates WHERE tenant = ? AND subject = ?"
             " ORDER BY modality, field, context, model",
@@ -174,7 +175,7 @@ class SqlProfiles:
         found = []
         for modality, field, context, *standing, sealed in rows:
             key = ProfileKey(tenant, subject, modality, field, context)
-            plain = self._keys.open_mine(tenant, subject, bytes(sealed), *template_place(key, *standing))
+            plain = mine(bytes(sealed), *template_place(key, *standing))
             if plain is not None:
                 model, serving, samples, confirmed, last_at, _, _, compared, fitted = standing
                 template = evidence.template_for(plain, model)

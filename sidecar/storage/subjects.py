@@ -10,7 +10,7 @@ from typing import Any
 
 from sidecar.domain.consent import Consent, ConsentState
 from sidecar.keyring import Seal, vouched
-from sidecar.ports import Assertion, AuditEntry, Keys
+from sidecar.ports import Assertion, AuditEntry, Keys, Opener
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
 
@@ -29,7 +29,9 @@ class SqlSubjects:
 
     async def consent(self, tenant: str, subject: str) -> Consent:
         """Return where a person stands; unknown when nothing is kept. Raises SealBroken when the row was changed."""
-        return await self._db.reading(lambda: read_consent(self._db, self._keys, tenant, subject))
+        return await self._db.reading(
+            lambda: read_consent(self._db, self._keys.opener(tenant, subject), tenant, subject)
+        )
 
     async def stand(
         self, tenant: str, subject: str, consent: Consent, assertion: Assertion | None, by: str, at: float
@@ -46,7 +48,7 @@ class SqlSubjects:
         await self._db.write(job)
 
 
-def read_consent(database: Database, keys: Keys, tenant: str, subject: str) -> Consent:
+def read_consent(database: Database, mine: Opener, tenant: str, subject: str) -> Consent:
     """Return where a person stands. Blocks; for reading jobs. Raises SealBroken when the row was changed.
 
     Who was forgotten and comes back with a restored backup is unknown.
@@ -55,7 +57,7 @@ def read_consent(database: Database, keys: Keys, tenant: str, subject: str) -> C
     if not rows:
         return Consent()
     *said, proof = rows[0]
-    if keys.open_mine(tenant, subject, bytes(proof), *consent_place(tenant, subject, *said)) is None:
+    if mine(bytes(proof), *consent_place(tenant, subject, *said)) is None:
         return Consent()
     return _consent(said)
 
