@@ -97,11 +97,14 @@ def verify(
             faults.append(Fault(tenant, end + 1, f"rows up to {point.number} were signed and are gone"))
         elif point.number >= min(hashes, default=0) and hashes.get(point.number) != point.hash:
             faults.append(Fault(tenant, point.number, "the row is not the one that was signed"))
+    numbers = {point.number for point in checkpoints}
     for point in witnessed:
         if point.number > end:
             faults.append(Fault(tenant, end + 1, f"the end is cut off: the second place knows {point.number} rows"))
         elif hashes.get(point.number, point.hash) != point.hash:
             faults.append(Fault(tenant, point.number, "the row is not the one that the second place knows"))
+        elif point.number >= start and point.number not in numbers:
+            faults.append(Fault(tenant, point.number, "a checkpoint that the second place knows is gone"))
     return broken + faults
 
 

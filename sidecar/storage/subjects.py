@@ -71,11 +71,11 @@ def keep_consent(
     connection: Connection, seal: Seal, tenant: str, subject: str, consent: Consent, by: str, at: float
 ) -> None:
     """Keep where a person stands, with its audit entry, in the transaction of what brought the news."""
-    _put(connection, seal, tenant, subject, consent)
+    said = _put(connection, seal, tenant, subject, consent)
     if consent.state in (ConsentState.WITHDRAWN, ConsentState.REFUSED):
         for table in MEASURED:
             connection.execute(f"DELETE FROM {table} WHERE tenant = ? AND subject = ?", (tenant, subject))
-    connection.notes.append(AuditEntry(tenant, "subject.stands", by, subject, standing(consent), at))
+    connection.notes.append(AuditEntry(tenant, "subject.stands", by, subject, standing(said), at))
 
 
 def confirm_consent(connection: Connection, keys: Keys, tenant: str, subject: str, by: str, at: float) -> None:
@@ -88,23 +88,23 @@ def confirm_consent(connection: Connection, keys: Keys, tenant: str, subject: st
     *said, proof = found
     if keys.open_mine(tenant, subject, bytes(proof), *consent_place(tenant, subject, *said)) is None:
         return
-    confirmed = replace(_consent(said), confirmed=True)
-    _put(connection, keys.seal(tenant, subject), tenant, subject, confirmed)
-    connection.notes.append(AuditEntry(tenant, "subject.stands", by, subject, standing(confirmed), at))
+    said = _put(connection, keys.seal(tenant, subject), tenant, subject, replace(_consent(said), confirmed=True))
+    connection.notes.append(AuditEntry(tenant, "subject.stands", by, subject, standing(said), at))
 
 
-def standing(consent: Consent) -> dict[str, str | float | bool | None]:
-    """Return where a person stands as the audit chain remembers it."""
+def standing(said: Sequence[Any]) -> dict[str, str | bool | None]:
+    """Return what a row of ``COLUMNS`` says as the audit chain remembers it."""
+    state, version, _, confirmed, recording, paused_at = said
     return {
-        "state": str(consent.state),
-        "version": consent.version,
-        "confirmed": consent.confirmed,
-        "recording": consent.recording,
-        "paused": consent.paused_at is not None,
+        "state": state,
+        "version": version,
+        "confirmed": bool(confirmed),
+        "recording": recording,
+        "paused": paused_at is not None,
     }
 
 
-def _put(connection: Connection, seal: Seal, tenant: str, subject: str, consent: Consent) -> None:
+def _put(connection: Connection, seal: Seal, tenant: str, subject: str, consent: Consent) -> Sequence[Any]:
     said = (
         str(consent.state),
         consent.version,
@@ -116,6 +116,7 @@ def _put(connection: Connection, seal: Seal, tenant: str, subject: str, consent:
     proof = seal.close(b"", *consent_place(tenant, subject, *said))
     connection.execute("DELETE FROM subjects WHERE tenant = ? AND subject = ?", (tenant, subject))
     connection.execute("INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (tenant, subject, *said, proof))
+    return said
 
 
 def _consent(said: Sequence[Any]) -> Consent:
