@@ -26,6 +26,7 @@ from sidecar.domain.decisions import Attempt, Evidence
 from sidecar.errors import GaitkeeperError
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.main import Sidecar, build, data_driver, key_driver, models
+from sidecar.masters import Masters
 from sidecar.ports import AuditEntry, Lesson, ProfileKey
 from sidecar.storage.chain import row_hash, signed
 from sidecar.storage.evidence import Models
@@ -71,8 +72,8 @@ class Installation:
         )
         self.config.write_text(f'base_url = "http://localhost:8800"\ndata_dir = "data"\n{top}{idps}')
 
-    def dump(self) -> Rows:
-        driver = data_driver(self.settings)
+    def dump(self, kind: str = "data") -> Rows:
+        driver = data_driver(self.settings) if kind == "data" else key_driver(self.settings)
         connection = driver.reader()
         try:
             return {
@@ -82,10 +83,23 @@ class Installation:
             connection.close()
             driver.close()
 
+    def put_back(self, driver: Any, rows: Rows) -> None:
+        connection = driver.writer()
+        connection.execute("BEGIN")
+        for table, kept in rows.items():
+            connection.execute(f"DELETE FROM {table}")
+            if kept:
+                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(kept[0]))})", kept)
+        connection.execute("COMMIT")
+        connection.close()
+        driver.close()
+
 
 async def live(installation: Installation) -> None:
     """Some days in the life of an installation: four people, two tenants, consent, learning, an upgrade, signatures."""
     (installation.base / "jwks.json").write_text('{"keys": []}')
+    if installation.urls:  # with keys in a database, no master key is made by itself
+        Masters.init(installation.settings.data_dir / "keys" / "master.json")
     sidecar = build(installation.settings)
     async with httpx.AsyncClient() as http:
         witness = Witness(f"file:{installation.witness}", http)
@@ -175,27 +189,16 @@ def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return made
 
 
-copies = iter(range(10**9))
-
-
 @pytest.fixture
-def mine(original: Installation, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Installation]:
-    """A copy of the installation, to tamper with."""
+def mine(original: Installation, tmp_path: Path) -> Iterator[Installation]:
+    """A copy of the installation, to tamper with; on PostgreSQL the original itself, put right again afterwards."""
     base = tmp_path / "copy"
     shutil.copytree(original.base, base)
-    copy = Installation(base, None, original.names, original.earlier)
+    before = original.dump("data"), original.dump("keys")
+    yield Installation(base, original.urls, original.names, original.earlier)
     if original.urls:
-        started: Server = request.getfixturevalue("postgres_server")
-        number = next(copies)
-        copy.urls = (
-            started.database(f"data_{number}", template="tampering_data"),
-            started.database(f"keys_{number}", template="tampering_keys"),
-        )
-    copy.write()
-    yield copy
-    if original.urls:
-        for name in ("data", "keys"):
-            started.drop(f"{name}_{number}")
+        original.put_back(data_driver(original.settings), before[0])
+        original.put_back(key_driver(original.settings), before[1])
 
 
 # ------------------------------------------------------------------------------------------------ who tampers
@@ -680,7 +683,7 @@ KINDS: dict[str, Kind] = {
         lambda hand: hand.keys(
             "UPDATE user_keys SET wrapped = ? WHERE tenant = 'one' AND subject = ?", bytes(101), hand.ann
         ),
-        {"login": "key_unknown", "keys check": "one/{ann}: "},
+        {"login": BROKEN, "keys check": "one/{ann}: "},
     ),
     "the id of a user's key, so that all seems forgotten": Kind(
         lambda hand: hand.keys(

@@ -35,16 +35,11 @@ class Server:
     def url(self) -> str:
         return f"postgresql://gaitkeeper@127.0.0.1:{self.port}/postgres"
 
-    def database(self, name: str, template: str = "template1") -> str:
-        """Make a database, empty or as a copy of one that nobody is connected to, and return its URL."""
+    def database(self, name: str) -> str:
+        """Make a database and return its URL."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            connection.execute(f'CREATE DATABASE "{name}"')
         return f"postgresql://gaitkeeper@127.0.0.1:{self.port}/{name}"
-
-    def drop(self, name: str) -> None:
-        """Remove a database, whoever is connected to it."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def start(self) -> None:
         options = [
