@@ -22,6 +22,8 @@ from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import Derived, Models, Row, parts
 from sidecar.storage.subjects import standing
 
+LAST_TAUGHT = 20  # logins of which each field's samples must be there; the log holds many more
+
 _DAY = 86_400.0
 _ERASING = (ConsentState.WITHDRAWN, ConsentState.REFUSED)
 
@@ -34,7 +36,7 @@ class _Told:
 
     stands: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     decisions: dict[str, dict[str, Ending]] = field(default_factory=dict)
-    taught: dict[str, dict[str, tuple[str, float]]] = field(default_factory=dict)
+    taught: dict[str, dict[str, list[tuple[str, float]]]] = field(default_factory=dict)
     unlearned: list[tuple[str, float, float]] = field(default_factory=list)
     end: int = 0
 
@@ -56,13 +58,15 @@ class _Told:
             if details["decision"] in known:
                 known[details["decision"]] = (details["outcome"], details["second_factor"])
             for name in details["taught"]:
-                self.taught.setdefault(subject, {})[name] = (details["decision"], entry.at)
+                last = self.taught.setdefault(subject, {}).setdefault(name, [])
+                last.append((details["decision"], entry.at))
+                del last[:-LAST_TAUGHT]
         elif entry.kind == "profile.reset":
             self.taught.get(subject, {}).pop(details["field"], None)
         elif entry.kind == "profile.unlearned":
             self.unlearned.append((subject, details["since"], entry.at))
-            left = {name: last for name, last in self.taught.get(subject, {}).items() if last[1] < details["since"]}
-            self.taught[subject] = left
+            for last in self.taught.get(subject, {}).values():
+                last[:] = [(decision, at) for decision, at in last if at < details["since"]]
 
 
 def faults(
@@ -126,7 +130,7 @@ def _samples(database: Database, tenant: str, told: _Told, since: float) -> list
     found = []
     kept = "SELECT 1 FROM samples WHERE tenant = ? AND subject = ? AND field = ? AND decision = ?"
     for subject, fields in told.taught.items():
-        for name, (decision, at) in fields.items():
+        for name, (decision, at) in ((name, one) for name, last in fields.items() for one in last):
             if at >= since and not database.read(kept, (tenant, subject, name, decision)):
                 found.append((subject, f"samples {name} {decision}: is gone, and the audit chain knows it"))
     counted = (

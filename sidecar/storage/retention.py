@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from sidecar.config import RetentionSettings
+from sidecar.errors import SealBroken
 from sidecar.ports import Keys, ProfileKey
 from sidecar.storage import checkpoints, evidence
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import KEY, Models, parts
+
+log = structlog.get_logger()
 
 DAY = 86_400.0
 PROBE_SECONDS = 3600
@@ -77,11 +82,18 @@ class SqlRetention:
             left = connection.execute(
                 f"SELECT count(*) FROM samples WHERE {KEY} AND unlearned IS NULL AND at >= ?", (*parts(key), cutoff)
             ).fetchone()[0]
-            if left < self._models.ready_samples:
-                self._preserve(connection, key, cutoff)
+            enough = left >= self._models.ready_samples
+            try:
+                if not enough:
+                    self._preserve(connection, key, cutoff)
+            except SealBroken:  # one row that was tampered with must not keep everybody's samples longer than promised
+                log.error("profile_unreadable", subject=key.subject, field=key.field)
             gone += connection.execute(f"DELETE FROM samples WHERE {KEY} AND at < ?", (*parts(key), cutoff)).rowcount
-            if left >= self._models.ready_samples:
-                self._follow(connection, key, newest)
+            try:
+                if enough:
+                    self._follow(connection, key, newest)
+            except SealBroken:
+                log.error("profile_unreadable", subject=key.subject, field=key.field)
         return gone
 
     def _preserve(self, connection: Connection, key: ProfileKey, at: float) -> None:

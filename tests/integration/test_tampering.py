@@ -799,3 +799,34 @@ def test_tampering_is_found(mine: Installation, kind: str) -> None:
         assert words.format(**known) in said, f"{name} says {said or 'nothing'}"
     for name in KINDS[kind].unseen:
         assert FINDERS[name](mine) == ""
+
+
+def test_what_was_changed_is_made_anew_from_the_samples(mine: Installation) -> None:
+    hand = Hand(mine)
+    try:
+        change_template("samples = 500, confirmed = 0")(hand)
+        hand.flip("templates", "sealed", SERVING, hand.ann)
+    finally:
+        hand.close()
+    assert "was different, and is made anew" in command(mine, "profile", "rebuild", ANN, "--tenant", "one")
+    assert command(mine, "db", "check") == ""
+    assert FINDERS["login"](mine) == ""
+
+
+def test_one_changed_row_does_not_keep_everybodys_samples(mine: Installation) -> None:
+    async def retire(after_days: float) -> int:
+        sidecar = build(mine.settings)
+        try:
+            await sidecar.retention.retire(sidecar.assessor.clock() + after_days * 86_400)
+            return int(sidecar.database.read("SELECT count(*) FROM samples")[0][0])
+        finally:
+            sidecar.close()
+
+    assert asyncio.run(retire(399)) > 100
+    hand = Hand(mine)
+    try:
+        change_template("samples = 500")(hand)
+        hand.flip("samples", "sealed", f"number = (SELECT min(number) FROM samples WHERE {PASSWORD})", hand.ben)
+    finally:
+        hand.close()
+    assert asyncio.run(retire(400.5)) == 0
