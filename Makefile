@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test check lock soak wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,8 +44,12 @@ check: setup widget  ## Linters, types, import rules, widget size
 	cd widget && npm run --silent check
 
 SOAK_KILLS ?= 200
+MEMORY_ARGS ?=
 soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times
 	$(BIN)/python -m benchmarks.kills --kills $(SOAK_KILLS)
+
+bench-memory: setup  ## Measure what memory costs (MEMORY_ARGS="--users 2000" for a small one)
+	$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)
 
 wheel: setup widget  ## Build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

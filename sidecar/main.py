@@ -34,7 +34,7 @@ from sidecar.policy.language import Policy, load
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.assertions import SqlAssertions
-from sidecar.storage.audit import SqlAudit, append
+from sidecar.storage.audit import SqlAudit, appending
 from sidecar.storage.captures import SqlCaptures
 from sidecar.storage.correction import SqlCorrection
 from sidecar.storage.database import Database
@@ -148,12 +148,13 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     keyring = keys.keyring(settings.tenants)
     driver = data_driver(settings)
     prepare(driver, "data")
-    database = Database(driver, before_commit=append)
+    audit_key = keys.audit_key()
+    database = Database(driver, before_commit=appending(audit_key))
     captures = SqlCaptures(database)
     assertions = SqlAssertions(database)
     decisions = SqlDecisions(database, keys)
     profiles = SqlProfiles(database, keys, scorers)
-    audit = SqlAudit(database, keys.audit_key())
+    audit = SqlAudit(database, audit_key)
     assessor = Assessor(
         settings=settings,
         policy=policy,
@@ -179,7 +180,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         decisions=decisions,
         profiles=profiles,
         correction=SqlCorrection(database, keys, scorers),
-        subjects=SqlSubjects(database),
+        subjects=SqlSubjects(database, keys),
         recordings=SqlRecordings(database, keys),
         outbox=SqlOutbox(database),
         audit=audit,

@@ -164,6 +164,13 @@ class Assertions(Protocol):
         """Use up an assertion on its own. Raises TokenReplayed, StorageFailed."""
 
 
+class Opener(Protocol):
+    """Opens one person's sealed values."""
+
+    def __call__(self, sealed: bytes, *place: str) -> bytes | None:
+        """Do as ``Keys.open_mine`` does."""
+
+
 class Keys(Protocol):
     """Every person's own data key. Destroying it makes all that is sealed under it unreadable, backups included.
 
@@ -178,6 +185,9 @@ class Keys(Protocol):
 
     async def destroy(self, tenant: str, subject: str) -> bool:
         """Destroy a person's key; tell whether there was one."""
+
+    def opener(self, tenant: str, subject: str) -> "Opener":
+        """Return what opens a person's values, having read the key once."""
 
     def open_mine(self, tenant: str, subject: str, sealed: bytes, *place: str) -> bytes | None:
         """Open a value under a person's key; None when its key was destroyed (rows of a restored backup).

@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from itertools import groupby
 
 import msgspec
@@ -23,7 +25,7 @@ from sidecar.storage.chain import (
     signed_beginning,
     verify,
 )
-from sidecar.storage.database import Connection, Database
+from sidecar.storage.database import BeforeCommit, Connection, Database
 
 INSTALLATION = "*"
 MAX_LATER = 10_000
@@ -34,33 +36,39 @@ _COLUMNS = "number, tenant, at, kind, actor, subject, details, previous, hash"
 _POINT = "tenant, number, hash, at, key, signature"
 
 
-def append(connection: Connection, entries: Sequence[AuditEntry]) -> None:
-    """Append entries to their chains, at the end of the transaction they tell of (``Database``'s ``before_commit``).
+def appending(key: Ed25519PrivateKey) -> BeforeCommit:
+    """Return what appends entries to their chains and signs the new ends, for ``Database``'s ``before_commit``.
 
-    Chains are locked in order of their names, so that two sidecars never wait for each other.
+    A hash can be made by anybody, a signature cannot. So rows go on behind the newest signed one: one that was written by hand
+    stands beside the chain for ever, and where a signature does not hold no new one takes its place.
     """
-    for tenant, group in groupby(sorted(entries, key=lambda entry: entry.tenant), key=lambda entry: entry.tenant):
-        connection.lock("audit", tenant)
-        number, previous = _head(connection, tenant)
-        rows = []
-        for entry in group:
-            number += 1
-            digest = row_hash(number, entry, previous)
-            rows.append(
-                (
-                    tenant,
-                    number,
-                    entry.at,
-                    entry.kind,
-                    entry.actor,
-                    entry.subject,
-                    details_text(entry),
-                    previous,
-                    digest,
+    public = key.public_key()
+    ours: dict[str, Checkpoint] = {}
+
+    def before_commit(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+        # Chains are locked in order of their names, so that two sidecars never wait for each other.
+        for tenant, group in groupby(sorted(entries, key=lambda entry: entry.tenant), key=lambda entry: entry.tenant):
+            connection.lock("audit", tenant)
+            head, newest = _head(connection, tenant)
+            sound = (newest == 0) if head is None else head == ours.get(tenant) or holds(head, tenant, public)
+            number, digest = max(newest, head.number if head else 0), head.hash if head else GENESIS
+            rows = []
+            for entry in group:
+                number, previous = number + 1, digest
+                digest = row_hash(number, entry, previous)
+                said = (entry.at, entry.kind, entry.actor, entry.subject, details_text(entry))
+                rows.append((tenant, number, *said, previous, digest))
+            connection.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            if sound:
+                ours[tenant] = signed(tenant, number, digest, time.time(), key)
+                connection.execute(
+                    f"INSERT INTO audit_heads ({_POINT}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET"
+                    " number = excluded.number, hash = excluded.hash, at = excluded.at, key = excluded.key,"
+                    " signature = excluded.signature",
+                    astuple(ours[tenant]),
                 )
-            )
-            previous = digest
-        connection.executemany("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    return before_commit
 
 
 class SqlAudit:
@@ -115,7 +123,7 @@ class SqlAudit:
 
     async def entries(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
         """Return rows of a tenant's chain with a number above ``after``, oldest first."""
-        return await self._db.reading(lambda: self._page(tenant, after, limit))
+        return await self._db.reading(lambda: self.page(tenant, after, limit))
 
     async def newest(self, tenant: str, limit: int) -> list[AuditRow]:
         """Return the newest rows of a tenant's chain, newest first."""
@@ -136,15 +144,16 @@ class SqlAudit:
             made = []
             for tenant in self._tenants(connection):
                 connection.lock("audit", tenant)
-                number, digest = _head(connection, tenant)
+                head, _ = _head(connection, tenant)
+                if head is None or not holds(head, tenant, self.public_key):
+                    continue  # nothing is signed twice that was not ours the first time
                 last = connection.execute(
                     "SELECT coalesce(max(number), 0) FROM audit_checkpoints WHERE tenant = ?", (tenant,)
                 ).fetchone()[0]
-                if number > last:
-                    point = signed(tenant, number, digest, now, self._key)
+                if head.number > last:
+                    point = signed(tenant, head.number, head.hash, now, self._key)
                     connection.execute(
-                        "INSERT INTO audit_checkpoints (tenant, number, hash, at, key, signature) VALUES (?, ?, ?, ?, ?, ?)",
-                        (tenant, number, digest, now, point.key, point.signature),
+                        f"INSERT INTO audit_checkpoints ({_POINT}) VALUES (?, ?, ?, ?, ?, ?)", astuple(point)
                     )
                     made.append(point)
             return made
@@ -199,11 +208,13 @@ class SqlAudit:
             faults = []
             known = {row[0] for row in self._db.read("SELECT DISTINCT tenant FROM audit")}
             known |= {row[0] for row in self._db.read("SELECT DISTINCT tenant FROM audit_checkpoints")}
+            known |= {row[0] for row in self._db.read("SELECT tenant FROM audit_heads")}
             for tenant in sorted(known | {point.tenant for point in witnessed}):
                 sql = f"SELECT {_POINT} FROM audit_checkpoints WHERE tenant = ? ORDER BY number"
                 points = [_point(row) for row in self._db.read(sql, (tenant,))]
                 seen = [point for point in witnessed if point.tenant == tenant]
-                faults += verify(tenant, self._all(tenant), points, key or self.public_key, seen)
+                reading = _Reading(self, tenant)
+                faults += verify(tenant, reading.rows(), points, key or self.public_key, seen, reading.signed_end)
             return faults
 
         return await asyncio.to_thread(job)
@@ -213,13 +224,13 @@ class SqlAudit:
         rows = await self._db.reading(lambda: self._db.read("SELECT tenant, max(number) FROM audit GROUP BY tenant"))
         return dict(rows)
 
-    def _all(self, tenant: str) -> Iterator[AuditRow]:
-        after = -(2**62)
-        while page := self._page(tenant, after, PAGE):
-            yield from page
-            after = page[-1].number
+    def head(self, tenant: str) -> Checkpoint | None:
+        """Return the signed head of a chain. Blocks."""
+        rows = self._db.read(f"SELECT {_POINT} FROM audit_heads WHERE tenant = ?", (tenant,))
+        return _point(rows[0]) if rows else None
 
-    def _page(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
+    def page(self, tenant: str, after: int, limit: int) -> list[AuditRow]:
+        """Return rows as ``entries`` does. Blocks."""
         sql = f"SELECT {_COLUMNS} FROM audit WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?"
         return [_row(row) for row in self._db.read(sql, (tenant, after, limit))]
 
@@ -227,14 +238,42 @@ class SqlAudit:
         return [row[0] for row in connection.execute("SELECT DISTINCT tenant FROM audit ORDER BY tenant").fetchall()]
 
 
-def _head(connection: Connection, tenant: str) -> tuple[int, str]:
-    """Return number and hash of the newest row; where all rows were pruned, of the checkpoint they ended at."""
-    for table in ("audit", "audit_checkpoints"):
-        sql = f"SELECT number, hash FROM {table} WHERE tenant = ? ORDER BY number DESC LIMIT 1"
-        row = connection.execute(sql, (tenant,)).fetchone()
-        if row:
-            return row[0], row[1]
-    return 0, GENESIS
+class _Reading:
+    """One reading of a chain that may grow meanwhile: the head is read after the rows, and then the rows up to it."""
+
+    def __init__(self, audit: SqlAudit, tenant: str) -> None:
+        self._audit = audit
+        self._tenant = tenant
+        self._head: Checkpoint | None = None
+
+    def signed_end(self) -> Checkpoint | None:
+        """Return the signed head, as it was when the rows ended."""
+        return self._head
+
+    def rows(self) -> Iterator[AuditRow]:
+        """Return the rows, oldest first, at least up to the head, which is there when they end."""
+        after = -(2**62)
+        while True:
+            while page := self._audit.page(self._tenant, after, PAGE):
+                yield from page
+                after = page[-1].number
+            self._head = self._audit.head(self._tenant)
+            page = self._audit.page(self._tenant, after, PAGE) if self._head and self._head.number > after else []
+            if not page:
+                return
+            yield from page
+            after = page[-1].number
+
+
+def _head(connection: Connection, tenant: str) -> tuple[Checkpoint | None, int]:
+    """Return the signed end of a chain, and the number of its newest row: the same number, unless somebody's hand was in it."""
+    newest = "SELECT coalesce(max(number), 0) FROM audit WHERE tenant = ?"
+    row = connection.execute(
+        f"SELECT {_POINT}, ({newest}) FROM audit_heads WHERE tenant = ?", (tenant, tenant)
+    ).fetchone()
+    if row is None:
+        return None, connection.execute(newest, (tenant,)).fetchone()[0]
+    return _point(row[:-1]), row[-1]
 
 
 def _row(row: tuple[object, ...]) -> AuditRow:

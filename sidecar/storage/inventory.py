@@ -136,7 +136,7 @@ INVENTORY: tuple[Table, ...] = (
         "until the person is forgotten",
         _columns(
             "tenant:technical subject:pseudonym consent:consent version:consent consent_at:consent confirmed:consent"
-            " recording:consent paused_at:consent"
+            " recording:consent paused_at:consent proof:technical:own-key"
         ),
     ),
     Table(
@@ -204,6 +204,13 @@ INVENTORY: tuple[Table, ...] = (
         "signed heads of the chains",
         "the newest before what is kept of its chain, and all after it",
         _columns("tenant:technical number:audit hash:audit at:audit key:audit signature:audit sent:technical"),
+    ),
+    Table(
+        "data",
+        "audit_heads",
+        "the newest row of every chain, signed with each addition",
+        "as long as its chain",
+        _columns("tenant:technical number:audit hash:audit at:audit key:audit signature:audit"),
     ),
     Table(
         "keys",

@@ -172,6 +172,12 @@ async def _(at: Place) -> None:
     assert not await at.sidecar.keys.destroy("two", SUBJECT)
 
 
+@trying("Keys.opener")
+async def _(at: Place) -> None:
+    with pytest.raises(SealBroken):
+        at.sidecar.keys.opener("two", SUBJECT)(at.sealed, "table", "column")
+
+
 @trying("Keys.open_mine")
 async def _(at: Place) -> None:
     with pytest.raises(SealBroken):
