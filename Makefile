@@ -43,9 +43,10 @@ check: setup widget  ## Linters, types, import rules, widget size
 	$(BIN)/python docs/generate.py --check
 	cd widget && npm run --silent check
 
-SOAK_KILLS ?= 200
-soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times
-	$(BIN)/python -m benchmarks.kills --kills $(SOAK_KILLS)
+SOAK_KILLS ?= 1000
+SOAK_ARGS ?=
+soak: setup widget  ## Kills, rotations cut short and failing databases, on both stores (SOAK_KILLS=1000)
+	$(BIN)/python -m benchmarks.soak --kills $(SOAK_KILLS) $(SOAK_ARGS)
 
 wheel: setup widget  ## Build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel
