@@ -43,10 +43,11 @@ check: setup widget  ## Linters, types, import rules, widget size
 	$(BIN)/python docs/generate.py --check
 	cd widget && npm run --silent check
 
-SOAK_KILLS ?= 200
 MEMORY_ARGS ?=
-soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times
-	$(BIN)/python -m benchmarks.kills --kills $(SOAK_KILLS)
+SOAK_KILLS ?= 1000
+SOAK_ARGS ?=
+soak: setup widget  ## Kills, rotations cut short and failing databases, on both stores (SOAK_KILLS=1000)
+	$(BIN)/python -m benchmarks.soak --kills $(SOAK_KILLS) $(SOAK_ARGS)
 
 bench-memory: setup  ## Measure what memory costs (MEMORY_ARGS="--users 2000" for a small one)
 	$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)

@@ -64,6 +64,7 @@ OUTBOX_SECONDS = 0.25
 PURGE_SECONDS = 60.0
 RETIRE_SECONDS = 3600.0
 FLUSH_SECONDS = 0.25
+LAST_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,10 +339,11 @@ def _lifespan(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # A database or a second place that is gone must not keep the process from ending.
-        with contextlib.suppress(StorageFailed, DeliveryFailed):
-            await flush()
-            await sign()
+        # A database or a second place that is gone or frozen must not keep the process from ending.
+        with contextlib.suppress(StorageFailed, DeliveryFailed, TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await flush()
+                await sign()
         witness.close()
         await http.aclose()
         sidecar.close()
