@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test check lock soak wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,11 +43,16 @@ check: setup widget  ## Linters, types, import rules, widget size
 	$(BIN)/python docs/generate.py --check
 	cd widget && npm run --silent check
 
-SOAK_KILLS ?= 200
+MEMORY_ARGS ?=
+SOAK_KILLS ?= 1000
+SOAK_ARGS ?=
 SOAK_INPUTS ?= 2000000
-soak: setup widget  ## Kill the sidecar under load, SOAK_KILLS times; SOAK_INPUTS odd inputs to the policy room
-	$(BIN)/python -m benchmarks.kills --kills $(SOAK_KILLS)
+soak: setup widget  ## Kills, rotations cut short and failing databases, on both stores (SOAK_KILLS=1000); odd policies (SOAK_INPUTS)
+	$(BIN)/python -m benchmarks.soak --kills $(SOAK_KILLS) $(SOAK_ARGS)
 	$(BIN)/python -m benchmarks.policy_fuzz --inputs $(SOAK_INPUTS)
+
+bench-memory: setup  ## Measure what memory costs (MEMORY_ARGS="--users 2000" for a small one)
+	$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)
 
 wheel: setup widget  ## Build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

@@ -1,8 +1,9 @@
 """The ``gaitkeeper`` command."""
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 
@@ -34,6 +35,20 @@ def gaitkeeper(
     """Behavioral biometrics for identity providers."""
 
 
+class StandardError:
+    """Where ``serve`` logs. It may be a full disk or a pipe that nobody reads: that must not cost anybody a login."""
+
+    def write(self, text: str) -> None:
+        """Write, or lose the line."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush what can be."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 @app.command()
 def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]) -> None:
     """Run the sidecar."""
@@ -53,7 +68,7 @@ def serve(config: Annotated[Path, typer.Option("--config", "-c", help="Settings 
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", StandardError())),
     )
     os.umask(0o077)  # databases and keys are their owner's alone
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -6,6 +6,7 @@ data is not sealed under any of these but under a key of each person (``ports.Ke
 
 import hashlib
 import hmac
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _TABLE_BUCKETS = {
     "decisions": (2048, 8192, 65536),  # most bodies, compressed
     "waiting_batches": (1024, 4096, 17408),
     "user_keys": (64,),  # all of one size by nature
+    "subjects": (16,),  # empty: only what it vouches for counts
 }
 
 
@@ -41,8 +43,9 @@ class Seal:
     """AES-256-GCM over padded plaintexts, bound to where they belong.
 
     Layout: version, key id, nonce, ciphertext. ``place`` names table, column and row and is, with version and key id, the
-    associated data: a sealed value moved elsewhere does not open. Sizes are padded to a few buckets, so that a size does not
-    tell a password's length.
+    associated data: a sealed value moved elsewhere does not open. Columns of the row that stand in clear are part of its place
+    (``vouched``), so that they cannot be changed either. Sizes are padded to a few buckets, so that a size does not tell a
+    password's length.
     """
 
     def __init__(self, key: bytes, key_id: bytes = bytes(KEY_ID_BYTES)) -> None:
@@ -112,6 +115,14 @@ def keyring(root: bytes, roots: Mapping[str, bytes], signing: SigningKey) -> Key
             for tenant, secret in roots.items()
         },
     )
+
+
+def vouched(*columns: str | float | None) -> str:
+    """Return columns that stand in clear as one part of a place, so that the sealed value beside them vouches for them.
+
+    Numbers are written alike, whether a database returns them whole or not.
+    """
+    return json.dumps([float(value) if isinstance(value, int | float) else value for value in columns])
 
 
 def key_id(sealed: bytes) -> bytes:

@@ -26,9 +26,9 @@ from sidecar.config import IdpSettings, Settings, is_url
 from sidecar.console import routes as console
 from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
-from sidecar.console.pages import Pages
+from sidecar.console.pages import Pages, Readings
 from sidecar.domain.biometrics import Layout, Sample, Template
-from sidecar.errors import ConfigInvalid, StorageFailed
+from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load, read_bytes
@@ -37,7 +37,7 @@ from sidecar.ports import PolicyVersion
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.assertions import SqlAssertions
-from sidecar.storage.audit import SqlAudit, append
+from sidecar.storage.audit import SqlAudit, appending
 from sidecar.storage.captures import SqlCaptures
 from sidecar.storage.correction import SqlCorrection
 from sidecar.storage.database import Database
@@ -72,6 +72,7 @@ RETIRE_SECONDS = 3600.0
 FLUSH_SECONDS = 0.25
 RELOAD_SECONDS = 1.0
 WATCH_SECONDS = 10.0
+LAST_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +163,13 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     keyring = keys.keyring(settings.tenants)
     driver = data_driver(settings)
     prepare(driver, "data")
-    database = Database(driver, before_commit=append)
+    audit_key = keys.audit_key()
+    database = Database(driver, before_commit=appending(audit_key))
     captures = SqlCaptures(database)
     assertions = SqlAssertions(database)
     decisions = SqlDecisions(database, keys)
     profiles = SqlProfiles(database, keys, scorers)
-    audit = SqlAudit(database, keys.audit_key())
+    audit = SqlAudit(database, audit_key)
     published = SqlPolicies(database)
 
     async def check(version: PolicyVersion) -> Policy:
@@ -201,7 +203,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         decisions=decisions,
         profiles=profiles,
         correction=SqlCorrection(database, keys, scorers),
-        subjects=SqlSubjects(database),
+        subjects=SqlSubjects(database, keys),
         recordings=SqlRecordings(database, keys),
         outbox=SqlOutbox(database),
         audit=audit,
@@ -283,8 +285,11 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     app.include_router(subject_routes.routes(callers, rights))
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
-        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, sidecar.audit, clock)
-        operators = OperatorApi(settings.tenants, sidecar.policies, sidecar.decisions, rights, enactor, sidecar.audit)
+        readings = Readings(sidecar.audit, clock)
+        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings)
+        operators = OperatorApi(
+            settings.tenants, sidecar.policies, sidecar.decisions, rights, enactor, sidecar.audit, readings
+        )
         app.include_router(operators.routes())
         app.include_router(console.routes(login, pages, enactor))
         app.add_middleware(
@@ -365,9 +370,12 @@ def _lifespan(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(StorageFailed):  # a database that is gone must not keep the process from ending
-            await flush()
-            await sign()
+        # A database or a second place that is gone or frozen must not keep the process from ending.
+        with contextlib.suppress(StorageFailed, DeliveryFailed, TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await flush()
+                await sign()
+        witness.close()
         await http.aclose()
         sidecar.close()
 

@@ -1,6 +1,7 @@
 """What the use cases need from the world, as narrow protocols. ``storage`` and the adapters implement them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -241,6 +242,13 @@ class Assertions(Protocol):
         """Use up an assertion on its own. Raises TokenReplayed, StorageFailed."""
 
 
+class Opener(Protocol):
+    """Opens one person's sealed values."""
+
+    def __call__(self, sealed: bytes, *place: str) -> bytes | None:
+        """Do as ``Keys.open_mine`` does."""
+
+
 class Keys(Protocol):
     """Every person's own data key. Destroying it makes all that is sealed under it unreadable, backups included.
 
@@ -255,6 +263,9 @@ class Keys(Protocol):
 
     async def destroy(self, tenant: str, subject: str) -> bool:
         """Destroy a person's key; tell whether there was one."""
+
+    def opener(self, tenant: str, subject: str) -> "Opener":
+        """Return what opens a person's values, having read the key once."""
 
     def open_mine(self, tenant: str, subject: str, sealed: bytes, *place: str) -> bytes | None:
         """Open a value under a person's key; None when its key was destroyed (rows of a restored backup).
@@ -408,8 +419,11 @@ class Audit(Protocol):
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Append entries, durable on return. Raises StorageFailed."""
 
-    def later(self, entry: AuditEntry) -> None:
-        """Append soon, without waiting (buffered mode). Raises AuditFull when too many wait already."""
+    def room(self) -> AbstractContextManager[Callable[[AuditEntry], None]]:
+        """Hold room for one entry, and give a function that appends it soon, without waiting (buffered mode).
+
+        Raises AuditFull when too many wait already.
+        """
 
     async def last_of(self, tenant: str, kind: str) -> AuditRow | None:
         """Return the newest row of a kind."""

@@ -222,7 +222,7 @@ class DemoApp:
             document = answer.json()
         except (httpx.HTTPError, ValueError):
             document = {}
-        return {"profiles": document.get("profiles"), "decision": document.get("decision")}
+        return {name: document.get(name) for name in ("profiles", "typing", "decision")}
 
     def _session(self, request: Request) -> AppSession | None:
         return self._sessions.get(request.session.get("key"))

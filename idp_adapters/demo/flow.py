@@ -8,6 +8,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from idp_adapters.demo import consents
+from idp_adapters.demo.consents import Answer
 from idp_adapters.demo.hook import Verdict, action_without_answer
 from idp_adapters.demo.logins import Login
 from idp_adapters.demo.services import Services
@@ -16,21 +18,35 @@ from idp_adapters.demo.settings import ClientSettings
 from idp_adapters.demo.users import User
 
 Step = Literal["finish", "otp", "refuse"]
+Listens = Literal["direct", "form", "not"]
 MAX_CAPTURE_CHARS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What came with the password."""
+    """What came with the password. ``gpc``: the browser asks by Global Privacy Control not to be tracked."""
 
     capture: str | None
     ip: str
     user_agent: str
+    gpc: bool
 
 
 def usable_capture(text: str | None) -> str | None:
     """The hidden field, unless it is empty or of absurd size; its content is the sidecar's business alone."""
     return text if text and len(text) <= MAX_CAPTURE_CHARS else None
+
+
+def listens(s: Services, browser: str) -> Listens:
+    """How the login page may listen, by who signed in in this browser last; who sits there now is not known yet.
+
+    By the name typed it must not be decided: the page would tell strangers who has an account, and what they answered.
+    """
+    visitor = s.logins.last_visitor(browser)
+    answer = s.consents.of(visitor) if visitor else None
+    if answer is None:
+        return "form"
+    return "direct" if answer.given else "not"
 
 
 async def password_accepted(
@@ -39,9 +55,10 @@ async def password_accepted(
     """Ask the sidecar about this login and decide how it goes on; the login as it then stands."""
     abandon(s, login)
     sid = secrets.token_urlsafe(16)
-    verdict = await s.hook.evaluate(_question(login, user, sent, sid))
+    answer = s.consents.of(user.sub)
+    verdict = await s.hook.evaluate(_question(login, user, sent, sid, answer))
     action = verdict.action if verdict else action_without_answer(client.fail_mode)
-    step = _next_step(action, login, client, user)
+    step = _next_step(action, login, client, user, agreed=answer is not None and answer.given)
     # A denial has no outcome to report; everything else is owed one.
     decision_id = verdict.decision_id if verdict and action != "deny" else None
     login = s.logins.evaluated(login, user.sub, sid, decision_id, _described(verdict, action))
@@ -87,13 +104,18 @@ def abandon(s: Services, login: Login) -> None:
 
 
 def sweep(s: Services) -> None:
-    """Clear away old transactions; whoever left the code page open and went has abandoned the login."""
+    """Clear away old transactions; whoever left the code page open and went has abandoned the login.
+
+    Also the moment to try once more to tell the sidecar of answers it has not heard.
+    """
     for login in s.logins.sweep():
         if login.decision_id:
             s.hook.report_completion(login.decision_id, "abandoned", second_factor=False, sid=login.sid)
+    for sub in s.consents.untold():
+        consents.tell_later(s, sub)
 
 
-def _next_step(action: str, login: Login, client: ClientSettings, user: User) -> Step:
+def _next_step(action: str, login: Login, client: ClientSettings, user: User, *, agreed: bool) -> Step:
     if action == "deny":
         return "refuse"
     demanded = action == "step_up" or client.always_second_factor
@@ -101,7 +123,9 @@ def _next_step(action: str, login: Login, client: ClientSettings, user: User) ->
         return "otp"
     if client.always_second_factor:
         return "refuse"  # a floor that somebody without a second factor could walk under would be none
-    return "refuse" if action == "step_up" and client.without_second_factor == "deny" else "finish"
+    # Who did not agree to be looked at must not be shut out for want of what nobody looked at.
+    locked = action == "step_up" and client.without_second_factor == "deny" and agreed
+    return "refuse" if locked else "finish"
 
 
 def wants_second_factor(request: dict[str, str]) -> bool:
@@ -115,7 +139,7 @@ def _report(s: Services, login: Login, outcome: Literal["failed", "abandoned"]) 
         s.hook.report_completion(decision_id, outcome, second_factor=False, sid=login.sid)
 
 
-def _question(login: Login, user: User, sent: Submission, sid: str) -> dict[str, Any]:
+def _question(login: Login, user: User, sent: Submission, sid: str, answer: Answer | None) -> dict[str, Any]:
     """The AuthZEN request. Both pages' captures go along when the username was asked first."""
     context: dict[str, Any] = {
         "attempt": login.attempt,
@@ -124,6 +148,9 @@ def _question(login: Login, user: User, sent: Submission, sid: str) -> dict[str,
         "ip": sent.ip,
         "user_agent": sent.user_agent,
         "acr": "1",
+        "second_factor": user.totp_secret is not None,
+        "gpc": sent.gpc,
+        **consents.context(answer),
     }
     pages = [text for text in (login.username_capture, sent.capture) if text]
     if pages:

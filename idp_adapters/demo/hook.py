@@ -30,8 +30,15 @@ log = logging.getLogger(__name__)
 Action = Literal["allow", "step_up", "deny"]
 Outcome = Literal["succeeded", "failed", "abandoned"]
 Event = Literal["password_changed", "account_deleted", "logout"]
+Act = Literal["show", "export", "consent", "pause", "resume", "forget"]
 MAX_ANSWER_BYTES = 64 * 1024
+MAX_EXPORT_BYTES = 32 * 1024 * 1024
+ACCOUNT_SECONDS = 5.0
 BACKGROUND_PAUSES = (0.3, 1.5)
+
+
+class SidecarSilent(Exception):
+    """The sidecar gave no usable answer to a call on behalf of a user; nothing may be taken for done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +99,30 @@ class SidecarHook:
         body: dict[str, Any] = {"type": event, "subject": {"id": sub}}
         self._deliver("/v1/events", body | ({"sid": sid} if sid else {}))
 
-    async def profiles(self, sub: str) -> list[dict[str, Any]] | None:
-        """How well the sidecar knows a user, for the user's own account page. None: not available."""
+    async def subject(self, act: Act, sub: str, **told: Any) -> dict[str, Any]:
+        """Exercise a user's right on their behalf. Empty: nothing is kept about them. Raises SidecarSilent."""
+        body = _encode({"subject": {"id": sub}} | told)
+        # Nothing but a person waits for these, and an export is long; the states are shown on pages that must not hang.
+        seconds = self._deadline if act == "show" else ACCOUNT_SECONDS
         try:
-            async with asyncio.timeout(self._deadline):
-                answer = await self._post("/v1/profiles", _encode({"subject": {"id": sub}}), str(uuid.uuid4()))
-            found = _json(answer).get("profiles")
-        except (TimeoutError, httpx.HTTPError):
-            return None
-        return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else None
+            async with asyncio.timeout(seconds):
+                answer = await self._post(f"/v1/subjects/{act}", body, str(uuid.uuid4()), seconds)
+        except (TimeoutError, httpx.HTTPError) as problem:
+            log.warning("sidecar did not take %s: %s", act, type(problem).__name__)
+            raise SidecarSilent(type(problem).__name__) from None
+        if answer.status_code == httpx.codes.NOT_FOUND and act in ("show", "export"):
+            return {}
+        found = _json(answer, MAX_EXPORT_BYTES)
+        if not found:
+            log.warning("sidecar did not take %s: HTTP %s", act, answer.status_code)
+            raise SidecarSilent(f"HTTP {answer.status_code}")
+        return found
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what nobody waits for; ``drain`` waits for it."""
+        task = asyncio.create_task(work)
+        self._background.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._background.discard)
 
     async def drain(self) -> None:
         """Wait for what is still being delivered."""
@@ -116,7 +138,7 @@ class SidecarHook:
             log.warning("closing with %d undelivered reports", len(self._background))
         await self._http.aclose()
 
-    async def _post(self, path: str, body: bytes, idempotency_key: str) -> httpx.Response:
+    async def _post(self, path: str, body: bytes, idempotency_key: str, seconds: float | None = None) -> httpx.Response:
         url = self._url + path
         assertion = sign_request(
             self._key,
@@ -132,15 +154,10 @@ class SidecarHook:
             "Content-Type": "application/json",
             "Idempotency-Key": idempotency_key,
         }
-        return await self._http.post(url, content=body, headers=headers)
+        return await self._http.post(url, content=body, headers=headers, timeout=seconds or self._deadline)
 
     def _deliver(self, path: str, content: Mapping[str, Any]) -> None:
-        self._spawn(self._deliver_with_retry(path, _encode(content), str(uuid.uuid4())))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)  # the loop itself holds tasks weakly
-        task.add_done_callback(self._background.discard)
+        self.later(self._deliver_with_retry(path, _encode(content), str(uuid.uuid4())))
 
     async def _deliver_with_retry(self, path: str, body: bytes, key: str) -> None:
         for pause in (*BACKGROUND_PAUSES, None):
@@ -183,8 +200,8 @@ def _verdict(answer: httpx.Response) -> Verdict | None:
     )
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    if answer.status_code != httpx.codes.OK or len(answer.content) > MAX_ANSWER_BYTES:
+def _json(answer: httpx.Response, limit: int = MAX_ANSWER_BYTES) -> dict[str, Any]:
+    if answer.status_code != httpx.codes.OK or len(answer.content) > limit:
         return {}
     try:
         document = answer.json()

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from idp_adapters.demo.routes_account import AccountRoutes
+from idp_adapters.demo.routes_consent import ConsentRoutes
 from idp_adapters.demo.routes_hook import HookRoutes
 from idp_adapters.demo.routes_login import LoginRoutes
 from idp_adapters.demo.routes_oidc import OidcRoutes
@@ -47,6 +48,7 @@ def create_idp(settings: DemoSettings, *, transport: httpx.AsyncBaseTransport | 
         OidcRoutes(services),
         LoginRoutes(services),
         AccountRoutes(services),
+        ConsentRoutes(services),
         HookRoutes(services, http),
     ):
         app.include_router(routes.router())

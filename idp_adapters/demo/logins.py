@@ -15,6 +15,7 @@ from idp_adapters.demo.sessions import Session
 
 LOGIN_SECONDS = 30 * 60
 MAX_WRONG_CODES = 5
+VISITOR_SECONDS = 30 * 86_400
 
 Stage = Literal["password", "otp", "done", "closed"]
 Layout = Literal["single", "split"]
@@ -127,9 +128,21 @@ class Logins:
             sid,
         )
 
+    def signed_in(self, browser: str, sub: str) -> None:
+        """Remember who signed in in this browser last."""
+        self._db.run(
+            "INSERT OR REPLACE INTO visitor (browser, sub, at) VALUES (?,?,?)", digest(browser), sub, time.time()
+        )
+
+    def last_visitor(self, browser: str) -> str | None:
+        """Who signed in in this browser last; only that browser can ask, so nobody learns who has an account."""
+        row = self._db.one("SELECT sub FROM visitor WHERE browser = ?", digest(browser))
+        return row["sub"] if row else None
+
     def sweep(self) -> list[Login]:
         """Delete what is too old; those whose decision nobody has reported yet are returned as abandoned."""
         now = time.time()
+        self._db.run("DELETE FROM visitor WHERE at < ?", now - VISITOR_SECONDS)
         rows = self._db.all("SELECT * FROM login WHERE expires <= ? AND decision_id IS NOT NULL", now)
         self._db.run("DELETE FROM login WHERE expires <= ?", now)
         return [_login(row) for row in rows]

@@ -9,11 +9,19 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from idp_adapters.demo import consents
 from idp_adapters.demo.db import Database
 from idp_adapters.demo.services import SESSION_COOKIE, Services
-from idp_adapters.demo.sessions import Session
 from idp_adapters.demo.users import TOTP_SECONDS, User, password_problem, problems
 from idp_adapters.demo.web import read_form
+
+EMPTY: dict[str, Any] = {
+    "username": "",
+    "name": "",
+    "agreed": False,
+    "samples_days": consents.SAMPLES_DAYS,
+    "decisions_days": consents.DECISIONS_DAYS,
+}
 
 
 class AccountRoutes:
@@ -52,7 +60,7 @@ class AccountRoutes:
 
     async def show_signup(self, request: Request) -> Response:
         """The form for a new account; ``txn`` leads back into the login it was opened from."""
-        return self._form(request, "signup.html", txn=request.query_params.get("txn", ""), username="", name="")
+        return self._s.form(request, "signup.html", txn=request.query_params.get("txn", ""), **EMPTY)
 
     async def signup(self, request: Request) -> Response:
         """Create the account and show the secret for the authenticator app, this once."""
@@ -61,11 +69,13 @@ class AccountRoutes:
         username, name, password = (form.get(key, "") for key in ("username", "name", "password"))
         problem = problems(username, name, password)
         user = None if problem else await s.users.create(username, name, password)
+        agreed = form.get("typing") == "agree"
         if user is None or user.totp_secret is None:
             problem = problem or "That username is taken."
-            return self._form(
-                request, "signup.html", error=problem, txn=form.get("txn", ""), username=username, name=name
-            )
+            typed = EMPTY | {"username": username, "name": name, "agreed": agreed}
+            return s.form(request, "signup.html", error=problem, txn=form.get("txn", ""), **typed)
+        s.consents.keep(user.sub, given=agreed)  # unticked is an answer too: the question was there to be read
+        consents.tell_later(s, user.sub)
         uri = pyotp.TOTP(user.totp_secret).provisioning_uri(name=user.username, issuer_name="Demo Identity")
         back = f"/login?{urlencode({'txn': form['txn']})}" if form.get("txn") else s.settings.app_url + "/"
         secret = " ".join(user.totp_secret[start : start + 4] for start in range(0, len(user.totp_secret), 4))
@@ -74,15 +84,15 @@ class AccountRoutes:
     async def show_password(self, request: Request) -> Response:
         """The form for a new password."""
         session = self._s.session(request)
-        return self._form(request, "password.html") if session else self._sign_in_first()
+        return self._s.form(request, "password.html") if session else self._s.sign_in_first()
 
     async def change_password(self, request: Request) -> Response:
         """Change it, end the user's other sessions, and tell the sidecar, whose profile of it is now void."""
         s, form = self._s, await read_form(request)
         s.csrf.check(s.browser(request), form.get("csrf"))
-        session, user = self._signed_in(request)
+        session, user = s.signed_in(request)
         if session is None or user is None:
-            return self._sign_in_first()
+            return s.sign_in_first()
         new = form.get("new_password", "")
         problem = password_problem(new)
         if new != form.get("repeated", ""):
@@ -90,34 +100,34 @@ class AccountRoutes:
         elif await s.users.authenticate(user.username, form.get("password", "")) is None:
             problem = "Your current password is not right."
         if problem:
-            return self._form(request, "password.html", error=problem)
+            return s.form(request, "password.html", error=problem)
         await s.users.set_password(user.sub, new)
         s.logins.close_unfinished(user.sub)
         for other in s.sessions.of_user(user.sub):
             if other.sid != session.sid:
                 s.end(other, report=False)
         s.hook.report_event("password_changed", user.sub)
-        return s.pages.message("Your password is changed", "Other devices have been signed out.", links=[self._app()])
+        return s.pages.message("Your password is changed", "Other devices have been signed out.", links=[s.app])
 
     async def show_delete(self, request: Request) -> Response:
         """Ask before deleting."""
-        return self._form(request, "delete.html") if self._s.session(request) else self._sign_in_first()
+        return self._s.form(request, "delete.html") if self._s.session(request) else self._s.sign_in_first()
 
     async def delete(self, request: Request) -> Response:
         """Delete the account: here, in the applications' sessions, and what the sidecar has learned."""
         s, form = self._s, await read_form(request)
         s.csrf.check(s.browser(request), form.get("csrf"))
-        _, user = self._signed_in(request)
+        _, user = s.signed_in(request)
         if user is None:
-            return self._sign_in_first()
+            return s.sign_in_first()
         if await s.users.authenticate(user.username, form.get("password", "")) is None:
-            return self._form(request, "delete.html", error="Your password is not right.")
+            return s.form(request, "delete.html", error="Your password is not right.")
         for session in s.sessions.of_user(user.sub):
             s.end(session, report=False)
         s.users.delete(user.sub)
         s.hook.report_event("account_deleted", user.sub)
         text = "Your account is deleted, and the sidecar has been told to forget how you type."
-        response = s.pages.message("Goodbye", text, links=[self._app()])
+        response = s.pages.message("Goodbye", text, links=[s.app])
         response.delete_cookie(SESSION_COOKIE, path="/")
         return response
 
@@ -128,25 +138,6 @@ class AccountRoutes:
     async def codes(self) -> Response:
         """The same as JSON, for the page's countdown and for scripts."""
         return JSONResponse({"seconds_left": seconds_left(), "codes": current_codes(self._s)})
-
-    def _form(self, request: Request, template: str, *, error: str = "", **values: Any) -> Response:
-        s, browser = self._s, self._s.browser(request)
-        _, user = self._signed_in(request)
-        page = s.pages.render(template, csrf=s.csrf.token(browser), error=error, user=user, **values)
-        s.remember(page, browser)
-        return page
-
-    def _signed_in(self, request: Request) -> tuple[Session | None, User | None]:
-        session = self._s.session(request)
-        return session, self._s.users.get(session.sub) if session else None
-
-    def _sign_in_first(self) -> Response:
-        return self._s.pages.message(
-            "Please sign in first", "You need to be signed in to do this.", links=[self._app()]
-        )
-
-    def _app(self) -> tuple[str, str]:
-        return self._s.settings.app_url + "/", f"Back to {self._s.settings.app_client.name}"
 
 
 def seconds_left() -> int:

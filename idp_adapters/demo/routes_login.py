@@ -67,7 +67,8 @@ class LoginRoutes:
         if user is None:
             return self._page(request, login, username=username, error=WRONG_PASSWORD)
         agent = request.headers.get("user-agent", "")[:MAX_AGENT_CHARS]
-        sent = flow.Submission(capture, request.client.host if request.client else "", agent)
+        address = request.client.host if request.client else ""
+        sent = flow.Submission(capture, address, agent, gpc=request.headers.get("sec-gpc") == "1")
         step, login = await flow.password_accepted(s, login, self._client(login), user, sent)
         if step == "finish":
             return self._finish(request, login, second_factor=False)
@@ -109,7 +110,13 @@ class LoginRoutes:
         session = s.sessions.by_cookie(cookie)
         if cookie is None or session is None:
             raise FormError(400, "This sign-in has ended in the meantime. Please start again.")
-        response = s.provider.issue(login.request, session)
+        s.logins.signed_in(s.browser(request), session.sub)
+        never_asked = s.consents.of(session.sub) is None
+        response: Response = (
+            see_other(f"/consent?{urlencode({'txn': login.txn})}")
+            if never_asked
+            else s.provider.issue(login.request, session)
+        )
         s.sign_in(response, cookie)
         return response
 
@@ -136,7 +143,9 @@ class LoginRoutes:
         client = self._client(login)
         step = "both" if login.layout == "single" else "username" if login.asks_username else "password"
         shown = login.username or username
-        return self._render("login.html", request, login, step=step, client=client, username=shown, error=error)
+        listens = flow.listens(self._s, self._s.browser(request))
+        values: dict[str, Any] = {"step": step, "client": client, "username": shown, "error": error, "listens": listens}
+        return self._render("login.html", request, login, **values)
 
     def _otp_page(self, request: Request, login: Login, *, error: str = "") -> HTMLResponse:
         user = self._s.users.get(login.sub or "")

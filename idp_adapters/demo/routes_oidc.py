@@ -1,6 +1,7 @@
 """The protocol endpoints: discovery, keys, authorize, token, userinfo and end_session."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from idp_adapters.demo import flow
+from idp_adapters.demo.consents import standing
+from idp_adapters.demo.hook import SidecarSilent
 from idp_adapters.demo.logins import Layout
 from idp_adapters.demo.oidc import ProtocolRequest, claims_of, discovery
 from idp_adapters.demo.services import SESSION_COOKIE, Services
@@ -114,12 +117,22 @@ class OidcRoutes:
         return JSONResponse(claims_of(user)) if user else _unauthorized()
 
     async def profile(self, request: Request) -> Response:
-        """How well the sidecar knows this user and what it decided last, for the account page."""
+        """Whether this user agreed, how well the sidecar knows them, what it decided last: for the account page."""
         session = self._bearer(request)
         if session is None:
             return _unauthorized()
-        profiles = await self._s.hook.profiles(session.sub)
-        return JSONResponse({"sub": session.sub, "profiles": profiles, "decision": session.decision})
+        kept: dict[str, Any] | None
+        try:
+            kept = await self._s.hook.subject("show", session.sub)
+        except SidecarSilent:
+            kept = None
+        about = {
+            "sub": session.sub,
+            "profiles": None if kept is None else kept.get("profiles", []),
+            "typing": asdict(standing(self._s.consents.of(session.sub), kept or {})),
+            "decision": session.decision,
+        }
+        return JSONResponse(about)
 
     async def ask_logout(self, request: Request) -> Response:
         """End the session at once when the application proves it is this session's; otherwise ask."""

@@ -3,6 +3,7 @@
 import uuid
 from contextlib import closing
 
+from idp_adapters.demo.consents import Consents
 from idp_adapters.demo.db import Database
 from idp_adapters.demo.settings import DemoSettings
 from idp_adapters.demo.users import User, Users
@@ -14,7 +15,7 @@ def seed(settings: DemoSettings) -> int:
     The settings win over what the file holds: the password printed in the terminal is always the right one.
     """
     with closing(Database(settings.db_path)) as db:
-        users = Users(db)
+        users, consents = Users(db), Consents(db)
         for entry in settings.users:
             known = users.named(entry.username)
             user = User(
@@ -26,4 +27,8 @@ def seed(settings: DemoSettings) -> int:
                 synthetic=entry.synthetic,
             )
             users.put(user, entry.password)
+            answer, wanted = consents.of(user.sub), entry.consent
+            if wanted and (answer is None or answer.given is not wanted.given):
+                # Whoever seeds a profile in the sidecar seeds the consent there too: nothing is left to tell.
+                consents.keep(user.sub, given=wanted.given, version=wanted.version, told=True)
     return len(settings.users)

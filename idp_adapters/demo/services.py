@@ -3,11 +3,13 @@
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
+from idp_adapters.demo.consents import Consents
 from idp_adapters.demo.db import Database
 from idp_adapters.demo.hook import SidecarHook
 from idp_adapters.demo.keys import ProviderKey, load_provider_key
@@ -15,7 +17,7 @@ from idp_adapters.demo.logins import Logins
 from idp_adapters.demo.oidc import Provider
 from idp_adapters.demo.sessions import LogoutSender, Session, Sessions
 from idp_adapters.demo.settings import DemoSettings
-from idp_adapters.demo.users import Users
+from idp_adapters.demo.users import User, Users
 from idp_adapters.demo.web import Csrf, Pages
 from sidecar.tokens import load_signing_key
 
@@ -33,6 +35,7 @@ class Services:
     users: Users
     sessions: Sessions
     logins: Logins
+    consents: Consents
     hook: SidecarHook
     logout: LogoutSender
     key: ProviderKey
@@ -44,6 +47,11 @@ class Services:
         """Who is signed in here in this browser."""
         return self.sessions.by_cookie(request.cookies.get(SESSION_COOKIE))
 
+    def signed_in(self, request: Request) -> tuple[Session | None, User | None]:
+        """The same, with the person."""
+        session = self.session(request)
+        return session, self.users.get(session.sub) if session else None
+
     def browser(self, request: Request) -> str:
         """The browser's own random name; a new one until ``remember`` has set the cookie."""
         return request.cookies.get(BROWSER_COOKIE) or secrets.token_urlsafe(24)
@@ -51,6 +59,23 @@ class Services:
     def remember(self, response: Response, browser: str) -> None:
         """Keep the browser's name, which forms and transactions are tied to."""
         self._cookie(response, BROWSER_COOKIE, browser)
+
+    def form(self, request: Request, template: str, *, status: int = 200, error: str = "", **values: Any) -> Response:
+        """A page with a form of this browser's."""
+        browser = self.browser(request)
+        _, user = self.signed_in(request)
+        page = self.pages.render(template, status, csrf=self.csrf.token(browser), error=error, user=user, **values)
+        self.remember(page, browser)
+        return page
+
+    def sign_in_first(self) -> Response:
+        """What somebody sees who is not signed in and would have to be."""
+        return self.pages.message("Please sign in first", "You need to be signed in to do this.", links=[self.app])
+
+    @property
+    def app(self) -> tuple[str, str]:
+        """The way back to the application, as a link."""
+        return self.settings.app_url + "/", f"Back to {self.settings.app_client.name}"
 
     def sign_in(self, response: Response, cookie: str) -> None:
         """Hand the session to the browser."""
@@ -97,6 +122,7 @@ def build_services(settings: DemoSettings, transport: httpx.AsyncBaseTransport |
         users=users,
         sessions=sessions,
         logins=Logins(db),
+        consents=Consents(db),
         hook=hook,
         logout=LogoutSender(settings, key, transport),
         key=key,

@@ -41,8 +41,19 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class SeedConsent:
+    """What a seeded user is taken to have answered, and to which text."""
+
+    given: bool
+    version: str
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class SeedUser:
-    """One user that ``seed`` creates. ``synthetic`` marks a simulated person, so that pages can say so."""
+    """One user that ``seed`` creates. ``synthetic`` marks a simulated person, so that pages can say so.
+
+    ``consent``: without it, the user is asked after the first login like anybody.
+    """
 
     username: str
     name: str
@@ -51,6 +62,7 @@ class SeedUser:
     totp_secret: str | None = None
     synthetic: bool = False
     sub: str | None = None
+    consent: SeedConsent | None = None
 
     def __post_init__(self) -> None:
         """Refuse a TOTP secret that pyotp would only refuse when the code is asked for."""

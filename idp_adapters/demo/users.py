@@ -94,7 +94,8 @@ class Users:
 
     def delete(self, sub: str) -> None:
         """Forget the user."""
-        self._db.run("DELETE FROM user WHERE sub = ?", sub)
+        for table in ("user", "consent", "visitor"):
+            self._db.run(f"DELETE FROM {table} WHERE sub = ?", sub)  # noqa: S608 - names are written here
 
     def use_code(self, user: User, code: str, now: float) -> bool:
         """Accept a TOTP code of the current time step or a neighbour, each step at most once and never

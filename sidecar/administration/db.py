@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sidecar.config import Settings
 from sidecar.errors import ConfigInvalid
-from sidecar.main import build, data_driver, key_driver
+from sidecar.main import build, data_driver, key_driver, models
+from sidecar.storage import agreement, schema, sealed
 from sidecar.storage import backup as backups
-from sidecar.storage import schema, sealed
 
 KINDS = ("data", "keys")
 
@@ -46,11 +46,16 @@ def restore(settings: Settings, kind: str, path: Path) -> int:
 
 
 def check(settings: Settings) -> list[str]:
-    """Return what is wrong with the databases: damage, rows that do not open, broken chains, keys that do not unwrap."""
+    """Return what is wrong with the databases: damage, rows that do not open, rows that do not agree, broken chains, keys that do
+    not unwrap.
+    """
     sidecar = build(settings)
     try:
-        faults = [*_damage(settings), *sidecar.keys.check(), *sealed.faults(sidecar.database, sidecar.keys)]
-        chains = asyncio.run(sidecar.audit.verify())
+        rules, now = settings.retention, sidecar.assessor.clock()
+        data, keys, audit = sidecar.database, sidecar.keys, sidecar.audit
+        faults = [*_damage(settings), *keys.check(), *sealed.faults(data, keys)]
+        faults += agreement.faults(data, keys, audit, models(settings), rules, now)
+        chains = asyncio.run(audit.verify())
         return faults + [f"audit {fault.tenant}, row {fault.number}: {fault.what}" for fault in chains]
     finally:
         sidecar.close()

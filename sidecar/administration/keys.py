@@ -1,6 +1,6 @@
 """``gaitkeeper keys init | check | rotate | rewrap | prune``: all of them may run beside a serving sidecar.
 
-Each is a row of the installation's audit chain, written before it begins.
+Each is a row of the installation's audit chain. What changes keys is noted before it begins.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 
 from sidecar.administration.opened import noted
 from sidecar.config import Settings, is_url
-from sidecar.errors import ConfigInvalid
+from sidecar.errors import ConfigInvalid, GaitkeeperError
 from sidecar.main import open_keys
 from sidecar.masters import Masters
 from sidecar.storage.keystore import SqlKeys
@@ -44,6 +44,10 @@ def check(settings: Settings) -> bool:
         keys.close()
     for fault in faults:
         typer.echo(fault, err=True)
+    try:
+        noted(settings, "keys.checked", {"faults": len(faults)})
+    except GaitkeeperError as error:  # a check is for when something is broken; it must not need what it checks
+        typer.echo(f"the audit chain could not be told: {error.message}", err=True)
     typer.echo(f"{len(faults)} keys do not unwrap" if faults else "every key unwraps")
     return not faults
 

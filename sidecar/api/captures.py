@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from sidecar.api.requests import bounded_body, error_response, origin_of
+from sidecar.api.requests import answering, bounded_body, error_response, origin_of
 from sidecar.config import Settings
 from sidecar.errors import GaitkeeperError, SiteUnknown
 from sidecar.keyring import Keyring
@@ -17,7 +17,7 @@ from sidecar.wire import MAX_BATCH_BYTES, decode_open, decode_send
 
 def routes(settings: Settings, keyring: Keyring, captures: Captures, clock: Callable[[], float]) -> APIRouter:
     """Return the routes. Bodies are JSON sent as text/plain, so that browsers ask no preflight."""
-    router = APIRouter()
+    router = APIRouter(route_class=answering(settings))
     origins = {origin for idp in settings.idps for origin in idp.origins}
 
     def allowed(request: Request) -> dict[str, str]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from msgspec import Meta, Struct
 
-from sidecar.api.requests import Caller, Callers, decoded
+from sidecar.api.requests import Caller, Callers, answering, decoded
 from sidecar.domain.decisions import Action, Answer, Attempt, ToldConsent
 from sidecar.errors import BadRequest, StorageFailed
 from sidecar.keyring import Keyring
@@ -103,8 +103,8 @@ def routes(
     keyring: Keyring,
 ) -> APIRouter:
     """Return the routes."""
-    router = APIRouter()
     settings = callers.settings
+    router = APIRouter(route_class=answering(settings))
 
     @router.post("/access/v1/evaluation")
     async def evaluation(request: Request) -> Response:
@@ -120,7 +120,9 @@ def routes(
                 answer = await assessor.assess(attempt, caller.assertion, idempotency)
         except (TimeoutError, StorageFailed) as failure:
             answer = assessor.degraded(attempt)
-            log.warning("decision_degraded", cause=type(failure).__name__, client=attempt.client)
+            log.warning(
+                "decision_degraded", cause=type(failure).__name__, why=str(failure)[:200], client=attempt.client
+            )
         log.info("decision", id=answer.decision_id, action=answer.consequence.action, rule=answer.rule_id,
                  source=answer.source, ms=round((time.perf_counter() - began) * 1000, 1))  # fmt: skip
         return JSONResponse(_encode(answer), headers={"Cache-Control": "no-store"})

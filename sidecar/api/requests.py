@@ -2,19 +2,28 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sidecar.config import IdpSettings, Settings
-from sidecar.errors import BadRequest, BodyTooLarge, BodyTooSlow, GaitkeeperError, TokenInvalid, UnsupportedMedia
+from sidecar.errors import (
+    BadRequest,
+    BodyTooLarge,
+    BodyTooSlow,
+    GaitkeeperError,
+    StorageFailed,
+    TokenInvalid,
+    UnsupportedMedia,
+)
 from sidecar.ports import Assertion
 from sidecar.tokens import Jwk, verify_request
 
@@ -23,6 +32,7 @@ T = TypeVar("T")
 
 MAX_HOOK_BYTES = 256 * 1024
 BODY_SECONDS = 5.0
+ANSWER_SECONDS = 3.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -61,6 +71,29 @@ class Callers:
             now=self.clock(),
         )
         return Caller(self.settings.idp(claims.issuer), (claims.issuer, claims.jti, claims.expires), body)
+
+
+def answering(settings: Settings) -> type[APIRoute]:
+    """Return a kind of route that always answers in the end: a frozen database must not collect open requests.
+
+    What runs on in the writer thread may be kept all the same; every such request may be repeated.
+    """
+    seconds = BODY_SECONDS + max(ANSWER_SECONDS, settings.deadline_ms / 1000 + 1)
+
+    class Answering(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handler = super().get_route_handler()
+
+            async def within(request: Request) -> Response:
+                try:
+                    async with asyncio.timeout(seconds):
+                        return await handler(request)
+                except TimeoutError:
+                    raise StorageFailed(f"no answer within {seconds:.0f} s") from None
+
+            return within
+
+    return Answering
 
 
 def decoded(body: bytes, kind: type[T]) -> T:

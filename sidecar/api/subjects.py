@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from msgspec import Meta, Struct
 
-from sidecar.api.requests import Caller, Callers, decoded
+from sidecar.api.requests import Caller, Callers, answering, decoded
 from sidecar.usecases.rights import Rights
 
 HEADERS = {"Cache-Control": "no-store"}
@@ -31,7 +31,7 @@ class _Told(Struct, forbid_unknown_fields=True):
 
 def routes(callers: Callers, rights: Rights) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/v1/subjects")
+    router = APIRouter(prefix="/v1/subjects", route_class=answering(callers.settings))
 
     async def whose(request: Request) -> tuple[Caller, str]:
         caller = await callers.verify(request)

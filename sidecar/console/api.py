@@ -6,7 +6,7 @@ exist.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -16,8 +16,10 @@ from msgspec import Meta, Struct
 
 from sidecar.api.requests import bounded_body, decoded
 from sidecar.console.login import Operator, operator
+from sidecar.console.pages import Readings
+from sidecar.console.rows import row
 from sidecar.domain.roles import Permission
-from sidecar.errors import Forbidden, NotFound
+from sidecar.errors import BadRequest, Forbidden, NotFound
 from sidecar.ports import Decisions, StoredDecision
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.in_force import InForce
@@ -25,6 +27,7 @@ from sidecar.usecases.rights import Rights, moment
 
 MOST = 200
 HEADERS = {"Cache-Control": "no-store"}
+WHY = ("risk", "confidence", "reason", "source", "ended", "contributions", "absences", "trace")
 ACTS = {
     "pause": Permission.PEOPLE_PAUSE,
     "resume": Permission.PEOPLE_PAUSE,
@@ -55,6 +58,7 @@ class OperatorApi:
     rights: Rights
     enactor: Enactor
     audit: Any
+    readings: Readings
 
     def routes(self) -> APIRouter:
         """Return the routes."""
@@ -73,18 +77,20 @@ class OperatorApi:
     async def list(self, request: Request) -> Response:
         """Decisions without reasons; pseudonyms for everybody."""
         who = operator(request, Permission.DECISIONS_LIST)
-        found = await self.decisions.recent(who.among(self.tenants), MOST)
+        tenants = who.among(self.tenants)
+        found = await self.decisions.recent(tenants, MOST)
+        await self.readings.listed(who, tenants, names=False, why=False)
         return _json({"decisions": [_line(item) for item in found]})
 
     async def why(self, request: Request, tenant: str, decision_id: str) -> Response:
-        """One decision with its reasons."""
+        """One decision with its reasons, worded as on the page: raw scores would tell how long the password is."""
         who = operator(request, Permission.DECISIONS_WHY)
         found = await self.decisions.get(self._mine(who, tenant), decision_id)
         if found is None:
             raise NotFound("no such decision")
-        body = found.body
-        why = {"facts": body["facts"], "scores": body["scores"], "absences": body["absences"], "trace": body["trace"]}
-        return _json(_line(found) | why)
+        await self.readings.opened(who, found)
+        worded = asdict(row(found, ""))
+        return _json(_line(found) | {"facts": found.body["facts"]} | {name: worded[name] for name in WHY})
 
     async def end(self, request: Request, tenant: str, decision_id: str) -> Response:
         """End the session a decision let in, or all of its user's."""
@@ -140,11 +146,14 @@ class OperatorApi:
         refused = dict(self.policies.refused)
         return _json({"id": policy.id, "sha256": policy.digest, "rules": rules, "slots": slots, "refused": refused})
 
-    async def read_audit(self, request: Request, tenant: str, after: int = 0) -> Response:
+    async def read_audit(self, request: Request, tenant: str) -> Response:
         """Rows of a tenant's audit chain, oldest first; the installation's chain is named ``*``."""
         who = operator(request, Permission.AUDIT_READ)
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit() and len(after) <= 15):
+            raise BadRequest("after is the number of a row")
         rows = await self.audit.entries(
-            tenant if tenant == "*" and who.tenants is None else self._mine(who, tenant), after, MOST
+            tenant if tenant == "*" and who.tenants is None else self._mine(who, tenant), int(after), MOST
         )
         return _json({"rows": msgspec.to_builtins(rows)})
 
@@ -178,8 +187,6 @@ def _line(item: StoredDecision) -> dict[str, Any]:
         "client": item.body["client"],
         "action": answer["action"],
         "rule": answer["rule_id"],
-        "source": answer["source"],
-        "ended": (item.completion or {}).get("outcome"),
     }
 
 

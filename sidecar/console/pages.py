@@ -1,4 +1,4 @@
-"""What the operator page shows to whom, and the note in the audit chain that it was shown."""
+"""What the operator page shows to whom, and the notes in the audit chain that something was shown."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,10 +6,36 @@ from dataclasses import dataclass, field
 from sidecar.console.login import Operator
 from sidecar.console.rows import Row, row
 from sidecar.domain.roles import Permission
-from sidecar.ports import Audit, AuditEntry, Decisions, Directory, Outbox
+from sidecar.errors import SealBroken
+from sidecar.ports import Audit, AuditEntry, Decisions, Directory, Outbox, StoredDecision
 
 SHOWN = 50
 NOTED_SECONDS = 300.0  # a page that stays open asks every second; one note in five minutes says that it was open
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Notes who was shown decisions, before they are shown. ``noted``: when which reading of a list was noted last."""
+
+    audit: Audit
+    clock: Callable[[], float]
+    noted: dict[tuple[str, str, bool, bool], float] = field(default_factory=dict)
+
+    async def listed(self, who: Operator, tenants: Sequence[str], *, names: bool, why: bool) -> None:
+        """Note that the newest decisions were shown, with names and reasons or without."""
+        now = self.clock()
+        keys = [(who.name, tenant, names, why) for tenant in tenants]
+        due = [key for key in keys if now - self.noted.get(key, -1e12) >= NOTED_SECONDS]
+        if due:
+            details = {"names": names, "why": why}
+            await self.audit.add([AuditEntry(key[1], "decisions.read", who.name, "", details, now) for key in due])
+            self.noted.update(dict.fromkeys(due, now))
+
+    async def opened(self, who: Operator, decision: StoredDecision) -> None:
+        """Note that one decision was shown with its reasons."""
+        details = {"decision": decision.id}
+        entry = AuditEntry(decision.tenant, "decision.read", who.name, decision.subject, details, self.clock())
+        await self.audit.add([entry])
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +46,7 @@ class Pages:
     decisions: Decisions
     directory: Directory
     outbox: Outbox
-    audit: Audit
-    clock: Callable[[], float]
-    noted: dict[tuple[str, str], float] = field(default_factory=dict)
+    readings: Readings
 
     async def rows(self, who: Operator) -> list[Row]:
         """Return the newest decisions of the tenants that the operator may see, worded; names only to who may see them."""
@@ -32,15 +56,13 @@ class Pages:
         names = {}
         if who.may(Permission.PEOPLE_NAMES):
             for item in found:
-                person = await self.directory.person(item.tenant, item.subject)
-                names[item.tenant, item.subject] = person.get("name", "")
-        await self._note(who, tenants)
+                names[item.tenant, item.subject] = await self._name(item)
+        shown = {"names": who.may(Permission.PEOPLE_NAMES), "why": who.may(Permission.DECISIONS_WHY)}
+        await self.readings.listed(who, tenants, **shown)
         return [row(item, names.get((item.tenant, item.subject), ""), fates.get(item.id)) for item in found]
 
-    async def _note(self, who: Operator, tenants: Sequence[str]) -> None:
-        now = self.clock()
-        due = [tenant for tenant in tenants if now - self.noted.get((who.name, tenant), -1e12) >= NOTED_SECONDS]
-        if due:
-            details = {"names": who.may(Permission.PEOPLE_NAMES), "why": who.may(Permission.DECISIONS_WHY)}
-            await self.audit.add([AuditEntry(tenant, "decisions.read", who.name, "", details, now) for tenant in due])
-            self.noted.update({(who.name, tenant): now for tenant in due})
+    async def _name(self, item: StoredDecision) -> str:
+        try:
+            return (await self.directory.person(item.tenant, item.subject)).get("name", "")
+        except SealBroken:  # one changed row must not hide the decisions about others
+            return ""

@@ -20,7 +20,7 @@ import httpx
 import typer
 
 from sidecar.config import Settings
-from sidecar.demo.layout import PEOPLE, TENANT, Layout, Person, write
+from sidecar.demo.layout import PEOPLE, SEEDED, TENANT, Layout, Person, write
 from sidecar.demo.seeding import enroll, synthetic_probes
 from sidecar.errors import GaitkeeperError
 from sidecar.main import build
@@ -95,7 +95,7 @@ async def seed(settings: Settings, people: tuple[Person, ...]) -> None:
             known = await sidecar.profiles.find(TENANT, sidecar.keyring.pseudonym(TENANT, person.sub))
             if person.typist is not None and not known:
                 probes = synthetic_probes(person.typist, person.username, person.password)
-                await enroll(sidecar, TENANT, person.sub, probes, origin="seeded: synthetic")
+                await enroll(sidecar, TENANT, person.sub, probes, origin=SEEDED)
     finally:
         sidecar.close()
 

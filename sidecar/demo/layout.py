@@ -5,7 +5,14 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from idp_adapters.demo.settings import ClientSettings, DemoSettings, SeedUser, demo_client, save_settings
+from idp_adapters.demo.settings import (
+    ClientSettings,
+    DemoSettings,
+    SeedConsent,
+    SeedUser,
+    demo_client,
+    save_settings,
+)
 from sidecar.config import Settings, load_settings
 from sidecar.tokens import load_signing_key, new_signing_key
 
@@ -14,11 +21,16 @@ SITE_KEY = "demo-login"
 APP_CLIENT = "harbour-bank"
 OPERATOR_CLIENT = "gaitkeeper-operator"
 SYNTHETIC_TYPIST = 7
+SEEDED = "seeded: synthetic"  # stands where real people have the version of the text they agreed to
+NOT_ASKED = SeedConsent(False, "seeded: not asked")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A seeded account. ``typist`` is the seed of a synthetic rhythm, None for people without a profile."""
+    """A seeded account. ``typist`` is the seed of a synthetic rhythm, None for people without a profile.
+
+    ``consent``: what they are taken to have answered; who has none is asked after the first login.
+    """
 
     username: str
     name: str
@@ -27,6 +39,7 @@ class Person:
     roles: tuple[str, ...] = ()
     totp_secret: str | None = None
     typist: int | None = None
+    consent: SeedConsent | None = None
 
 
 PEOPLE = (
@@ -37,9 +50,24 @@ PEOPLE = (
         "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a01",
         totp_secret="JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",  # noqa: S106 - a demo account, printed on purpose
         typist=SYNTHETIC_TYPIST,
+        consent=SeedConsent(True, SEEDED),
     ),
-    Person("operator", "Olive Operator", "watch-the-water", "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a02", ("administrator",)),
-    Person("viewer", "Vic Viewer", "look-do-not-touch", "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a03", ("viewer",)),
+    Person(
+        "operator",
+        "Olive Operator",
+        "watch-the-water",
+        "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a02",
+        ("administrator",),
+        consent=NOT_ASKED,
+    ),
+    Person(
+        "viewer",
+        "Vic Viewer",
+        "look-do-not-touch",
+        "7d1f3c52-7a34-4b0e-9a55-0b1f6f0c1a03",
+        ("viewer",),
+        consent=NOT_ASKED,
+    ),
 )
 
 
@@ -141,6 +169,7 @@ def _demo(layout: Layout, people: tuple[Person, ...], app_secret: str, operator_
                 totp_secret=person.totp_secret,
                 synthetic=person.typist is not None,
                 sub=person.sub,
+                consent=person.consent,
             )
             for person in people
         ),

@@ -67,4 +67,4 @@ def allowed(roles: Iterable[str], permission: Permission) -> bool:
 
 def known_roles(names: Iterable[object]) -> list[str]:
     """Return those names that are roles."""
-    return [str(name) for name in names if name in {str(role) for role in Role}]
+    return [str(name) for name in names if isinstance(name, str) and name in {str(role) for role in Role}]

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 import pyotp
 
+from idp_adapters.demo.settings import SeedConsent
 from sidecar.demo.launch import free_port, login_url, processes
 from sidecar.demo.layout import TENANT, Layout, Person, write
 from sidecar.demo.seeding import enroll
@@ -29,6 +30,7 @@ from sidecar.wire import HiddenField, KeyClass, decode_hidden
 LATE_MS = 40.0
 DISTORTED_MS = 2.0
 TOTP_STEP = 30
+ORIGIN = "rehearsal"  # of samples, and in place of the version of a text that nobody read
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -63,7 +65,14 @@ def play(script: Script, progress: Callable[[], None]) -> list[Played]:
     try:
         layout = Layout(state, free_port())
         people = tuple(
-            Person(subject, subject, PASSWORD, f"rehearsal-{subject}", totp_secret=pyotp.random_base32())
+            Person(
+                subject,
+                subject,
+                PASSWORD,
+                f"rehearsal-{subject}",
+                totp_secret=pyotp.random_base32(),
+                consent=SeedConsent(True, ORIGIN),
+            )
             for subject in script.enrolled
         )
         settings = write(layout, people, extra="\n[learning]\nfrozen = true\n")
@@ -170,7 +179,7 @@ class Stage:
 async def _enroll(sidecar: Sidecar, script: Script) -> None:
     for subject, enrolled in script.enrolled.items():
         probes = [probe_of(rows) for rows in enrolled]
-        await enroll(sidecar, TENANT, f"rehearsal-{subject}", probes, origin="rehearsal")
+        await enroll(sidecar, TENANT, f"rehearsal-{subject}", probes, origin=ORIGIN)
 
 
 def _played(stage: Stage, script: Script, progress: Callable[[], None]) -> Iterator[Played]:

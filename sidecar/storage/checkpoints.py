@@ -3,31 +3,30 @@
 import secrets
 from typing import Any
 
+from sidecar.keyring import vouched
 from sidecar.ports import Keys, ProfileKey
 from sidecar.storage.arrays import pack_template
 from sidecar.storage.database import Connection
 from sidecar.storage.evidence import KEPT_CHECKPOINTS, KEY, Derived, parts, template_for
 
-_PLACE = ("checkpoints", "sealed")
+STANDING = "model, at, samples, confirmed, last_at"  # in clear, vouched for
+
+
+def place(key: ProfileKey, identity: str, *standing: str | float) -> tuple[str, ...]:
+    """Return where a checkpoint is sealed for: its profile, its id and the columns ``STANDING``."""
+    return ("checkpoints", "sealed", *parts(key), identity, vouched(*standing))
 
 
 def add(connection: Connection, keys: Keys, key: ProfileKey, derived: Derived, at: float) -> str:
     """Keep a copy of a template; return its id."""
     identity = secrets.token_urlsafe(9)
     plain = pack_template(derived.template)
-    sealed = keys.seal(key.tenant, key.subject).close(plain, *_PLACE, *parts(key), identity)
+    standing = (derived.template.detector, at, derived.samples, int(derived.confirmed), derived.last_at)
+    sealed = keys.seal(key.tenant, key.subject).close(plain, *place(key, identity, *standing))
     connection.execute(
-        "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            identity,
-            *parts(key),
-            derived.template.detector,
-            at,
-            derived.samples,
-            int(derived.confirmed),
-            derived.last_at,
-            sealed,
-        ),
+        f"INSERT INTO checkpoints (id, tenant, subject, modality, field, context, {STANDING}, sealed)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (identity, *parts(key), *standing, sealed),
     )
     connection.execute(
         f"DELETE FROM checkpoints WHERE {KEY} AND id NOT IN"
@@ -41,7 +40,7 @@ def newest(
     connection: Connection, keys: Keys, key: ProfileKey, *, until: float | None = None, identity: str | None = None
 ) -> tuple[str, Derived] | None:
     """Return the newest checkpoint made at or before a moment, or the named one; None without one that opens."""
-    sql = f"SELECT id, model, samples, confirmed, last_at, sealed FROM checkpoints WHERE {KEY}"
+    sql = f"SELECT id, {STANDING}, sealed FROM checkpoints WHERE {KEY}"
     values: tuple[Any, ...] = parts(key)
     if until is not None:
         sql, values = f"{sql} AND at <= ?", (*values, until)
@@ -50,10 +49,11 @@ def newest(
     row = connection.execute(f"{sql} ORDER BY at DESC, id LIMIT 1", values).fetchone()
     if row is None:
         return None
-    name, model, samples, confirmed, last_at, sealed = row
-    plain = keys.open_mine(key.tenant, key.subject, bytes(sealed), *_PLACE, *parts(key), name)
+    name, *standing, sealed = row
+    plain = keys.open_mine(key.tenant, key.subject, bytes(sealed), *place(key, name, *standing))
     if plain is None:
         return None
+    model, _, samples, confirmed, last_at = standing
     return name, Derived(template_for(plain, model), samples, bool(confirmed), last_at)
 
 

@@ -10,7 +10,7 @@ from sidecar.storage import checkpoints, evidence
 from sidecar.storage.arrays import pack_template
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
-from sidecar.storage.evidence import KEY, WINDOW, Models, parts
+from sidecar.storage.evidence import KEY, WINDOW, Models, Row, parts
 
 # Everything that names a person, in an order in which nothing is left behind.
 _PERSONAL = (
@@ -111,8 +111,8 @@ class SqlCorrection:
 
     def _restored(self, connection: Connection, key: ProfileKey, since: float) -> Restored:
         """Put the serving template back to what it was before ``since``."""
-        before = evidence.rows(connection, key)
-        serving = before[0] if before else evidence.Row(self._models.current, True, None, None, 0, 0)
+        before = evidence.rows(connection, self._keys, key)
+        serving = before[0] if before else Row(self._models.current, True, None, None, 0, 0)
         kept = evidence.window(connection, self._keys, key)
         complete = len(kept) >= WINDOW or serving.dropped is None
         derived = evidence.derive(self._models, serving.model, kept)
@@ -131,7 +131,8 @@ class SqlCorrection:
     def _rebuilt(self, connection: Connection, key: ProfileKey) -> bool:
         same = True
         kept = evidence.window(connection, self._keys, key)
-        for row in evidence.rows(connection, key):
+        before = self._packed(connection, key)
+        for row in evidence.claimed(connection, key):
             if row.checkpoint:
                 copy = checkpoints.newest(connection, self._keys, key, identity=row.checkpoint)
                 derived = copy[1] if copy else None
@@ -140,18 +141,18 @@ class SqlCorrection:
             if derived is None:
                 same = False
                 continue
-            same = same and self._stored(connection, key, row.model) == pack_template(derived.template)
-            evidence.put(connection, self._keys, key, row, derived)
+            held, packed = before.get(row.model, (row, None))
+            same = same and packed == pack_template(derived.template)
+            evidence.put(connection, self._keys, key, held, derived)
         return same
 
-    def _stored(self, connection: Connection, key: ProfileKey, model: str) -> bytes | None:
-        """Return a stored template's bytes; None when they do not open: rebuilding is the way out of that."""
-        sql = f"SELECT sealed FROM templates WHERE {KEY} AND model = ?"
-        sealed = connection.execute(sql, (*parts(key), model)).fetchone()[0]
+    def _packed(self, connection: Connection, key: ProfileKey) -> dict[str, tuple[Row, bytes]]:
+        """Return a profile's templates by model; none when one does not open: rebuilding is the way out of that."""
         try:
-            return self._keys.open_mine(key.tenant, key.subject, bytes(sealed), "templates", "sealed", *parts(key))
+            found = evidence.held(connection, self._keys, key)
         except SealBroken:
-            return None
+            return {}
+        return {row.model: (row, pack_template(derived.template)) for row, derived in found}
 
 
 def _profiles(connection: Connection, tenant: str, subject: str) -> list[ProfileKey]:

@@ -6,6 +6,7 @@ that syncs its log, the loss of power. What differs between SQLite and PostgreSQ
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 MAX_WAITING = 2000
 MAX_GROUP = 100
+CLOSE_SECONDS = 3.0
 DOWN_SECONDS = 0.2  # how long nobody knocks again at a server that was not there
 
 
@@ -57,6 +59,9 @@ class Connection(Protocol):
     def broken(self) -> bool:
         """Tell whether the connection can no longer be used."""
 
+    def give_up(self) -> None:
+        """Let a statement that another thread waits for fail at once."""
+
     def close(self) -> None:
         """Close it."""
 
@@ -85,6 +90,10 @@ Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 BeforeCommit = Callable[[Connection, Sequence[AuditEntry]], None]
 
 
+class _InDoubt(StorageFailed):
+    """Whether a commit was done is not known. Trying again would find the jobs' own traces and call them replays."""
+
+
 class Database:
     """An open database. ``close`` ends the writer thread after what waits has been written.
 
@@ -97,6 +106,7 @@ class Database:
         self._jobs: queue.Queue[Job | None] = queue.Queue(MAX_WAITING)
         self._local = threading.local()
         self._readers: list[Connection] = []
+        self._writers: list[Connection] = []  # none before the first write, then one
         self._down_until = 0.0
         self._thread = threading.Thread(target=self._run, name=f"{driver.name}-writer", daemon=True)
         self._thread.start()
@@ -136,9 +146,13 @@ class Database:
         return rows
 
     def close(self) -> None:
-        """Write what waits, then end the writer thread."""
-        self._jobs.put(None)
-        self._thread.join()
+        """Write what waits, then end the writer thread; a server that does not answer is given up after a while."""
+        with contextlib.suppress(queue.Full):
+            self._jobs.put(None, timeout=CLOSE_SECONDS)
+        self._thread.join(CLOSE_SECONDS)
+        for connection in (*self._writers, *self._readers):
+            connection.give_up()
+        self._thread.join(CLOSE_SECONDS)
         self.driver.close()
         for connection in self._readers:
             connection.close()
@@ -189,12 +203,15 @@ class Database:
         try:
             if time.monotonic() < self._down_until:
                 raise StorageFailed("no connection a moment ago")
-            return self.driver.writer()
+            fresh = self.driver.writer()
         except self.driver.failures as error:
             self._down_until = time.monotonic() + DOWN_SECONDS
             refused = StorageFailed(f"no connection: {_one_line(error)}")
         except StorageFailed as error:
             refused = error
+        else:
+            self._writers = [fresh]
+            return fresh
         for future in wanted:
             future.set_exception(refused)
         return None
@@ -216,7 +233,9 @@ class Database:
                     results.append((future, None, refused))
                 connection.execute("RELEASE job")
             self._noted(connection, notes)
-            connection.execute("COMMIT")
+            self._commit(connection)
+        except _InDoubt as doubt:
+            results = [(future, None, doubt) for future, _, _ in results]
         except BaseException:  # whatever it was, each job gets its own try and its own error
             self._rolled_back(connection)
             return False
@@ -239,7 +258,7 @@ class Database:
             connection.notes.clear()
             result = job(connection)
             self._noted(connection, connection.notes)
-            connection.execute("COMMIT")
+            self._commit(connection)
         except self.driver.failures as error:
             self._rolled_back(connection)
             if _wanted(future):
@@ -254,6 +273,15 @@ class Database:
     def _noted(self, connection: Connection, notes: Sequence[AuditEntry]) -> None:
         if notes and self._before_commit is not None:
             self._before_commit(connection, notes)
+
+    def _commit(self, connection: Connection) -> None:
+        """Commit. Raises _InDoubt when the connection was lost before the answer came."""
+        try:
+            connection.execute("COMMIT")
+        except self.driver.failures as error:
+            if connection.broken():
+                raise _InDoubt(f"connection lost while committing: {_one_line(error)}") from None
+            raise
 
     def _rolled_back(self, connection: Connection) -> None:
         try:

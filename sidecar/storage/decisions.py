@@ -8,13 +8,13 @@ import msgspec
 import structlog
 
 from sidecar.errors import CaptureUsed, IdempotencyConflict, SealBroken
-from sidecar.keyring import Seal
+from sidecar.keyring import Seal, vouched
 from sidecar.ports import DecisionRecord, Keys, StoredDecision
 from sidecar.storage.arrays import pack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.outbox import marks, queue_items
-from sidecar.storage.subjects import keep_consent, stands
+from sidecar.storage.subjects import keep_consent
 
 log = structlog.get_logger()
 
@@ -31,7 +31,8 @@ class SqlDecisions:
     async def record(self, record: DecisionRecord) -> None:
         """Make a decision durable. Raises TokenReplayed, CaptureUsed, IdempotencyConflict, StorageFailed."""
         seal = await self._db.reading(lambda: self._keys.seal(record.tenant, record.subject))
-        body = seal.close(zlib.compress(msgspec.json.encode(record.body)), "decisions", "body", record.id)
+        said = (record.tenant, record.issuer, record.subject, record.at)
+        body = seal.close(zlib.compress(msgspec.json.encode(record.body)), *body_place(record.id, *said))
         person = msgspec.json.encode(record.directory)
         directory = seal.close(person, "directory", "sealed", record.tenant, record.subject)
 
@@ -48,8 +49,8 @@ class SqlDecisions:
                 (record.tenant, record.subject, directory),
             )
             if record.consent:
-                keep_consent(connection, record.tenant, record.subject, record.consent)
-                connection.notes.append(stands(record.tenant, record.subject, record.consent, record.issuer, record.at))
+                who = (record.tenant, record.subject)
+                keep_consent(connection, seal, *who, record.consent, record.issuer, record.at)
             queue_items(connection, record.outbox)
             for use in record.uses:
                 if use.startswith("capture:"):
@@ -172,7 +173,8 @@ class SqlDecisions:
     def _stored(self, row: tuple[Any, ...]) -> StoredDecision | None:
         """Return a decision; None for one of somebody forgotten, from a restored backup."""
         identity, tenant, issuer, subject, at, sealed, completion = row
-        plain = self._keys.open_mine(tenant, subject, bytes(sealed), "decisions", "body", identity)
+        place = body_place(identity, tenant, issuer, subject, at)
+        plain = self._keys.open_mine(tenant, subject, bytes(sealed), *place)
         if plain is None:
             return None
         return StoredDecision(
@@ -184,6 +186,11 @@ class SqlDecisions:
             body=msgspec.json.decode(zlib.decompress(plain)),
             completion=msgspec.json.decode(completion) if completion else None,
         )
+
+
+def body_place(identity: str, tenant: str, issuer: str, subject: str, at: float) -> tuple[str, ...]:
+    """Return where a decision's body is sealed for: its id, and whose decision it is, asked by whom and when."""
+    return ("decisions", "body", identity, vouched(tenant, issuer, subject, at))
 
 
 def _claim(connection: Connection, record: DecisionRecord) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Layout, Probe, Sample, Template
 from sidecar.errors import SealBroken
+from sidecar.keyring import vouched
 from sidecar.ports import Keys, ProfileKey
 from sidecar.storage.arrays import pack_template, unpack_probe, unpack_template
 from sidecar.storage.database import Connection
@@ -27,6 +28,8 @@ SHAPE_VOTES = 9
 Enroll = Callable[[str, Sequence[Sample], NDArray[np.uint8], Layout], Template]
 
 KEY = "tenant = ? AND subject = ? AND modality = ? AND field = ? AND context = ?"
+SAMPLE = "number, decision, evidence, at, confirmed, model, sealed"  # columns that ``opened`` takes
+STANDING = "model, serving, samples, confirmed, last_at, checkpoint, dropped, compared, fitted"  # in clear, vouched for
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,16 @@ def parts(key: ProfileKey) -> tuple[str, str, str, str, str]:
     return (key.tenant, key.subject, key.modality, key.field, key.context)
 
 
+def sample_place(key: ProfileKey, decision: str, kind: str, at: float, confirmed: bool, model: str) -> tuple[str, ...]:
+    """Return where a sample is sealed for: its profile, its login, and what the log says of it in clear."""
+    return ("samples", "sealed", *parts(key), decision, vouched(kind, at, confirmed, model))
+
+
+def template_place(key: ProfileKey, *standing: str | float | None) -> tuple[str, ...]:
+    """Return where a template is sealed for: its profile and the columns ``STANDING``."""
+    return ("templates", "sealed", *parts(key), vouched(*standing))
+
+
 def derive(models: Models, model: str, kept: Sequence[Kept]) -> Derived | None:
     """Make a template of samples, oldest first; None of none. Pure: the same samples give the same bytes."""
     if not kept:
@@ -93,7 +106,7 @@ def window(connection: Connection, keys: Keys, key: ProfileKey, *, before: float
 
     Samples under a forgotten key (of a restored backup) are nobody's any more.
     """
-    sql = f"SELECT number, decision, at, confirmed, sealed FROM samples WHERE {KEY} AND unlearned IS NULL"
+    sql = f"SELECT {SAMPLE} FROM samples WHERE {KEY} AND unlearned IS NULL"
     limits: tuple[Any, ...] = (*parts(key), WINDOW)
     if before is not None:
         sql, limits = f"{sql} AND at < ?", (*parts(key), before, WINDOW)
@@ -102,46 +115,71 @@ def window(connection: Connection, keys: Keys, key: ProfileKey, *, before: float
 
 
 def opened(keys: Keys, key: ProfileKey, rows: Sequence[tuple[Any, ...]]) -> list[Kept]:
-    """Open rows of (number, decision, at, confirmed, sealed)."""
-    found = []
-    for number, decision, at, confirmed, sealed in rows:
-        place = ("samples", "sealed", *parts(key), decision)
-        plain = keys.open_mine(key.tenant, key.subject, bytes(sealed), *place)
+    """Open rows of the columns ``SAMPLE``. Raises SealBroken when one was changed."""
+    found, mine = [], keys.opener(key.tenant, key.subject)
+    for number, decision, kind, at, confirmed, model, sealed in rows:
+        place = sample_place(key, decision, kind, at, confirmed, model)
+        plain = mine(bytes(sealed), *place)
         if plain is not None:
             found.append(Kept(number, unpack_probe(plain), at, bool(confirmed)))
     return found
 
 
-def rows(connection: Connection, key: ProfileKey) -> list[Row]:
-    """Return the templates of a profile, the serving one first."""
-    sql = (
-        f"SELECT model, serving, checkpoint, dropped, compared, fitted FROM templates WHERE {KEY} ORDER BY serving DESC"
-    )
-    return [Row(row[0], bool(row[1]), *row[2:]) for row in connection.execute(sql, parts(key)).fetchall()]
+def rows(connection: Connection, keys: Keys, key: ProfileKey) -> list[Row]:
+    """Return the templates of a profile, the serving one first. Raises SealBroken when one was changed, so that what is
+    written next does not make a forged row good.
+    """
+    return [row for row, _ in held(connection, keys, key)]
+
+
+def held(connection: Connection, keys: Keys, key: ProfileKey) -> list[tuple[Row, Derived]]:
+    """Return the templates of a profile whole, the serving one first. Raises SealBroken.
+
+    Those under a forgotten key (of a restored backup) are nobody's any more.
+    """
+    found, mine = [], keys.opener(key.tenant, key.subject)
+    for *standing, sealed in connection.execute(
+        f"SELECT {STANDING}, sealed FROM templates WHERE {KEY} ORDER BY serving DESC, model", parts(key)
+    ).fetchall():
+        plain = mine(bytes(sealed), *template_place(key, *standing))
+        if plain is not None:
+            model, serving, samples, confirmed, last_at, *rest = standing
+            derived = Derived(template_for(plain, model), samples, bool(confirmed), last_at)
+            found.append((Row(model, bool(serving), *rest), derived))
+    return found
+
+
+def claimed(connection: Connection, key: ProfileKey) -> list[Row]:
+    """Return the templates of a profile as their clear columns have it, proven or not: for making them anew."""
+    sql = f"SELECT model, serving, checkpoint, dropped FROM templates WHERE {KEY} ORDER BY serving DESC, model"
+    found = connection.execute(sql, parts(key)).fetchall()
+    # One serves; how a coming model compared is not believed.
+    return [
+        Row(model, number == 0, checkpoint, dropped, 0, 0)
+        for number, (model, _, checkpoint, dropped) in enumerate(found)
+    ]
 
 
 def put(connection: Connection, keys: Keys, key: ProfileKey, row: Row, derived: Derived) -> None:
     """Write a template."""
-    sealed = keys.seal(key.tenant, key.subject).close(
-        pack_template(derived.template), "templates", "sealed", *parts(key)
+    standing = (
+        row.model,
+        int(row.serving),
+        derived.samples,
+        int(derived.confirmed),
+        derived.last_at,
+        row.checkpoint,
+        row.dropped,
+        row.compared,
+        row.fitted,
     )
+    seal = keys.seal(key.tenant, key.subject)
+    sealed = seal.close(pack_template(derived.template), *template_place(key, *standing))
     drop(connection, key, row.model)
     connection.execute(
-        "INSERT INTO templates (tenant, subject, modality, field, context, model, serving, samples, confirmed, last_at,"
-        " checkpoint, dropped, compared, fitted, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *parts(key),
-            row.model,
-            int(row.serving),
-            derived.samples,
-            int(derived.confirmed),
-            derived.last_at,
-            row.checkpoint,
-            row.dropped,
-            row.compared,
-            row.fitted,
-            sealed,
-        ),
+        f"INSERT INTO templates (tenant, subject, modality, field, context, {STANDING}, sealed)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*parts(key), *standing, sealed),
     )
 
 

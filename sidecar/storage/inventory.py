@@ -136,7 +136,7 @@ INVENTORY: tuple[Table, ...] = (
         "until the person is forgotten",
         _columns(
             "tenant:technical subject:pseudonym consent:consent version:consent consent_at:consent confirmed:consent"
-            " recording:consent paused_at:consent"
+            " recording:consent paused_at:consent proof:technical:own-key"
         ),
     ),
     Table(
@@ -231,6 +231,13 @@ INVENTORY: tuple[Table, ...] = (
         "whether a person with a ready profile had to pass a second factor under a policy, for going back by itself",
         "retention.decisions_days",
         _columns("digest:technical tenant:technical subject:pseudonym passed:decision at:decision"),
+    ),
+    Table(
+        "data",
+        "audit_heads",
+        "the newest row of every chain, signed with each addition",
+        "as long as its chain",
+        _columns("tenant:technical number:audit hash:audit at:audit key:audit signature:audit"),
     ),
     Table(
         "keys",

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sidecar.errors import KeyUnknown, SealBroken, StorageFailed
 from sidecar.keyring import KEY_ID_BYTES, Keyring, Seal, key_id, keyring
 from sidecar.masters import Masters
+from sidecar.ports import Opener
 from sidecar.storage.database import Connection, Database
 from sidecar.tokens import load_signing_key, new_signing_key
 
@@ -34,15 +35,16 @@ class SqlKeys:
         if not rows:
             raise KeyUnknown("this person has no key")
         identity, master, wrapped = rows[0]
-        return Seal(self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject), bytes(identity))
+        key = self._masters.unwrap(master, bytes(wrapped), *key_place(tenant, subject, identity))
+        return Seal(key, bytes(identity))
 
     async def ensure(self, tenant: str, subject: str) -> None:
         """Make a person's key if there is none; durable before anything is sealed under it."""
         sql = "SELECT 1 FROM user_keys WHERE tenant = ? AND subject = ?"
         if await self._db.reading(lambda: self._db.read(sql, (tenant, subject))):
             return
-        master, wrapped = self._masters.wrap(os.urandom(32), "user_keys", tenant, subject)
-        row = (tenant, subject, secrets.token_bytes(KEY_ID_BYTES), master, wrapped)
+        identity = secrets.token_bytes(KEY_ID_BYTES)
+        row = (tenant, subject, identity, *self._masters.wrap(os.urandom(32), *key_place(tenant, subject, identity)))
         await self._db.write(
             lambda connection: connection.execute(
                 "INSERT INTO user_keys VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
@@ -60,12 +62,26 @@ class SqlKeys:
 
     def open_mine(self, tenant: str, subject: str, sealed: bytes, *place: str) -> bytes | None:
         """Open a value under a person's key; None when its key was destroyed. Raises SealBroken, MasterKeyUnknown."""
+        return self.opener(tenant, subject)(sealed, *place)
+
+    def opener(self, tenant: str, subject: str) -> Opener:
+        """Return what opens a person's values, having read the key once. Raises SealBroken, MasterKeyUnknown."""
         try:
-            return self.seal(tenant, subject).open(sealed, *place)
+            seal = self.seal(tenant, subject)
         except KeyUnknown:
+            seal = None
+
+        def opened(sealed: bytes, *place: str) -> bytes | None:
+            if seal is not None:
+                try:
+                    return seal.open(sealed, *place)
+                except KeyUnknown:
+                    pass
             if self._db.read("SELECT 1 FROM user_keys WHERE key_id = ?", (key_id(sealed),)):
-                raise SealBroken("a sealed value is another person's") from None
+                raise SealBroken("a sealed value is another person's")
             return None
+
+        return opened
 
     def keyring(self, tenants: Sequence[str]) -> Keyring:
         """Return the installation's keys, making on first use what is missing: every tenant has a root secret of its own."""
@@ -92,9 +108,10 @@ class SqlKeys:
     def check(self) -> list[str]:
         """Unwrap every key; return one line for each that does not, with its code."""
         faults = []
-        for tenant, subject, master, wrapped in self._db.read("SELECT tenant, subject, master, wrapped FROM user_keys"):
+        sql = "SELECT tenant, subject, key_id, master, wrapped FROM user_keys"
+        for tenant, subject, identity, master, wrapped in self._db.read(sql):
             try:
-                self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject)
+                self._masters.unwrap(master, bytes(wrapped), *key_place(tenant, subject, identity))
             except StorageFailed as error:
                 faults.append(f"{tenant}/{subject}: {error.code}: {error.message}")
         return faults
@@ -125,11 +142,11 @@ class SqlKeys:
     def _rewrap_batch(self, connection: Connection) -> int:
         current = self._masters.current
         users = connection.execute(
-            "SELECT tenant, subject, master, wrapped FROM user_keys WHERE master <> ? LIMIT ?", (current, BATCH)
+            "SELECT tenant, subject, key_id, master, wrapped FROM user_keys WHERE master <> ? LIMIT ?", (current, BATCH)
         ).fetchall()
-        for tenant, subject, master, wrapped in users:
-            key = self._masters.unwrap(master, bytes(wrapped), "user_keys", tenant, subject)
-            fresh = self._masters.wrap(key, "user_keys", tenant, subject)
+        for tenant, subject, identity, master, wrapped in users:
+            place = key_place(tenant, subject, identity)
+            fresh = self._masters.wrap(self._masters.unwrap(master, bytes(wrapped), *place), *place)
             connection.execute(
                 "UPDATE user_keys SET master = ?, wrapped = ? WHERE tenant = ? AND subject = ?",
                 (*fresh, tenant, subject),
@@ -141,6 +158,11 @@ class SqlKeys:
             fresh = self._masters.wrap(self._masters.unwrap(master, bytes(wrapped), "secrets", name), "secrets", name)
             connection.execute("UPDATE secrets SET master = ?, wrapped = ? WHERE name = ?", (*fresh, name))
         return len(users) + len(names)
+
+
+def key_place(tenant: str, subject: str, identity: bytes) -> tuple[str, ...]:
+    """Return where a person's key is wrapped for; its id too, since under another one the data would seem forgotten."""
+    return ("user_keys", tenant, subject, bytes(identity).hex())
 
 
 def _new_signing() -> bytes:

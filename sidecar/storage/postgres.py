@@ -5,8 +5,11 @@ caller's deadline ends the wait. Passwords and TLS are libpq's business (``PGPAS
 """
 
 import asyncio
+import contextlib
 import functools
 import hashlib
+import os
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +81,12 @@ class PostgresConnection:
     def broken(self) -> bool:
         """Tell whether the server or the network took the connection away."""
         return self._raw.broken or self._raw.closed
+
+    def give_up(self) -> None:
+        """Cut the line where a statement is under way: a frozen server would never answer it."""
+        if self._raw.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._raw.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close it."""

@@ -9,12 +9,24 @@ import msgspec
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample
 from sidecar.domain.decisions import Action, Evidence
-from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Profile, ProfileKey, Remembered, StoredDecision
+from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Opener, Profile, ProfileKey, Remembered, StoredDecision
 from sidecar.storage import checkpoints, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
-from sidecar.storage.evidence import CHECKPOINT_EVERY, KEPT_SAMPLES, KEY, Derived, Models, Row, parts
+from sidecar.storage.evidence import (
+    CHECKPOINT_EVERY,
+    KEPT_SAMPLES,
+    KEY,
+    SAMPLE,
+    STANDING,
+    Derived,
+    Models,
+    Row,
+    parts,
+    sample_place,
+    template_place,
+)
 from sidecar.storage.policies import note_fare
 from sidecar.storage.subjects import confirm_consent, read_consent
 
@@ -35,11 +47,12 @@ class SqlProfiles:
         """Return what a login needs to know. Raises StorageFailed when something does not open."""
 
         def job() -> Remembered:
+            mine = self._keys.opener(tenant, subject)
             running = self._db.read("SELECT name FROM recordings WHERE tenant = ? AND ends > ?", (tenant, now))
             return Remembered(
-                self._find(tenant, subject),
+                self._find(mine, tenant, subject),
                 self._usual(tenant, subject),
-                read_consent(self._db, tenant, subject),
+                read_consent(self._db, mine, tenant, subject),
                 tuple(row[0] for row in running),
             )
 
@@ -47,7 +60,7 @@ class SqlProfiles:
 
     async def find(self, tenant: str, subject: str) -> list[Profile]:
         """Return every template of a subject, those in the shadow too. Raises StorageFailed when one does not open."""
-        return await self._db.reading(lambda: self._find(tenant, subject))
+        return await self._db.reading(lambda: self._find(self._keys.opener(tenant, subject), tenant, subject))
 
     async def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
         """Return the password provenance of the newest completed logins, newest first, five at most."""
@@ -58,8 +71,7 @@ class SqlProfiles:
 
         def job() -> list[Sample]:
             rows = self._db.read(
-                f"SELECT number, decision, at, confirmed, sealed FROM samples WHERE {KEY} AND unlearned IS NULL"
-                " ORDER BY number",
+                f"SELECT {SAMPLE} FROM samples WHERE {KEY} AND unlearned IS NULL ORDER BY number",
                 parts(key),
             )
             return [Sample(kept.probe.values, kept.at) for kept in evidence.opened(self._keys, key, rows)]
@@ -117,7 +129,8 @@ class SqlProfiles:
             taught = []
             if completion["outcome"] == "succeeded":
                 if completion["second_factor"]:
-                    confirm_consent(connection, decision.tenant, decision.subject)
+                    who = (decision.tenant, decision.subject)
+                    confirm_consent(connection, self._keys, *who, decision.issuer, completion["at"])
                 _note_fare(connection, decision, completion)
                 if remember:
                     _remember_provenance(connection, decision)
@@ -155,17 +168,18 @@ class SqlProfiles:
 
         await self._db.write(job)
 
-    def _find(self, tenant: str, subject: str) -> list[Profile]:
+    def _find(self, mine: Opener, tenant: str, subject: str) -> list[Profile]:
         rows = self._db.read(
-            "SELECT tenant, subject, modality, field, context, model, serving, samples, confirmed, last_at, compared,"
-            " fitted, sealed FROM templates WHERE tenant = ? AND subject = ? ORDER BY modality, field, context, model",
+            f"SELECT modality, field, context, {STANDING}, sealed FROM templates WHERE tenant = ? AND subject = ?"
+            " ORDER BY modality, field, context, model",
             (tenant, subject),
         )
         found = []
-        for row in rows:
-            key, (model, serving, samples, confirmed, last_at, compared, fitted, sealed) = ProfileKey(*row[:5]), row[5:]
-            plain = self._keys.open_mine(tenant, subject, bytes(sealed), "templates", "sealed", *parts(key))
+        for modality, field, context, *standing, sealed in rows:
+            key = ProfileKey(tenant, subject, modality, field, context)
+            plain = mine(bytes(sealed), *template_place(key, *standing))
             if plain is not None:
+                model, serving, samples, confirmed, last_at, _, _, compared, fitted = standing
                 template = evidence.template_for(plain, model)
                 found.append(Profile(key, template, samples, bool(confirmed), last_at, bool(serving), compared, fitted))
         return found
@@ -181,30 +195,26 @@ class SqlProfiles:
         key = lesson.key
         connection.lock("profile", *parts(key))
         seal = self._keys.seal(key.tenant, key.subject)
+        said = (str(lesson.evidence), lesson.at, lesson.confirmed, lesson.model or self._models.current)
+        sealed = seal.close(pack_probe(lesson.probe), *sample_place(key, decision_id, *said))
+        kind, at, confirmed, model = said
         connection.execute(
             "INSERT INTO samples (tenant, subject, modality, field, context, decision, evidence, at, sealed, model,"
             " confirmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *parts(key),
-                decision_id,
-                str(lesson.evidence),
-                lesson.at,
-                seal.close(pack_probe(lesson.probe), "samples", "sealed", *parts(key), decision_id),
-                lesson.model or self._models.current,
-                int(lesson.confirmed),
-            ),
+            (*parts(key), decision_id, kind, at, sealed, model, int(confirmed)),
         )
         dropped = _trim(connection, key)
         kept = evidence.window(connection, self._keys, key)
-        before = evidence.rows(connection, key)
+        standing = evidence.held(connection, self._keys, key)
+        before = [row for row, _ in standing]
         if before and before[0].checkpoint and len(kept) < self._models.ready_samples:
             # What the serving template was made of is gone; it stays until enough new samples are there.
-            connection.execute(
-                f"UPDATE templates SET last_at = ? WHERE {KEY} AND serving = 1", (lesson.at, *parts(key))
-            )
+            serving, old = standing[0]
+            evidence.put(connection, self._keys, key, serving, replace(old, last_at=lesson.at))
             return
         after = self._after(before, lesson, dropped)
-        _retire(connection, key, after)
+        for gone in {row.model for row in before} - {row.model for row in after}:
+            evidence.drop(connection, key, gone)
         for row in after:
             derived = evidence.derive(self._models, row.model, kept)
             if derived is not None:
@@ -233,14 +243,6 @@ class SqlProfiles:
         ).fetchone()[0]
         if since >= CHECKPOINT_EVERY:
             checkpoints.add(connection, self._keys, key, derived, derived.last_at)
-
-
-def _retire(connection: Connection, key: ProfileKey, rows: Sequence[Row]) -> None:
-    """Remove templates of a profile that are not among ``rows``."""
-    wanted = {row.model for row in rows}
-    for row in evidence.rows(connection, key):
-        if row.model not in wanted:
-            evidence.drop(connection, key, row.model)
 
 
 def _trim(connection: Connection, key: ProfileKey) -> float | None:

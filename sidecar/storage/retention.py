@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from sidecar.config import RetentionSettings
+from sidecar.errors import SealBroken
 from sidecar.ports import Keys, ProfileKey
 from sidecar.storage import checkpoints, evidence
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import KEY, Models, parts
+
+log = structlog.get_logger()
 
 DAY = 86_400.0
 PROBE_SECONDS = 3600
@@ -78,16 +83,23 @@ class SqlRetention:
             left = connection.execute(
                 f"SELECT count(*) FROM samples WHERE {KEY} AND unlearned IS NULL AND at >= ?", (*parts(key), cutoff)
             ).fetchone()[0]
-            if left < self._models.ready_samples:
-                self._preserve(connection, key, cutoff)
+            enough = left >= self._models.ready_samples
+            try:
+                if not enough:
+                    self._preserve(connection, key, cutoff)
+            except SealBroken:  # one row that was tampered with must not keep everybody's samples longer than promised
+                log.error("profile_unreadable", subject=key.subject, field=key.field)
             gone += connection.execute(f"DELETE FROM samples WHERE {KEY} AND at < ?", (*parts(key), cutoff)).rowcount
-            if left >= self._models.ready_samples:
-                self._follow(connection, key, newest)
+            try:
+                if enough:
+                    self._follow(connection, key, newest)
+            except SealBroken:
+                log.error("profile_unreadable", subject=key.subject, field=key.field)
         return gone
 
     def _preserve(self, connection: Connection, key: ProfileKey, at: float) -> None:
         """Keep the serving template as a checkpoint, and note that it is one from now on."""
-        serving = next((row for row in evidence.rows(connection, key) if row.serving), None)
+        serving = next((row for row in evidence.rows(connection, self._keys, key) if row.serving), None)
         if serving is None or serving.checkpoint:
             return
         derived = evidence.derive(self._models, serving.model, evidence.window(connection, self._keys, key))
@@ -97,7 +109,7 @@ class SqlRetention:
 
     def _follow(self, connection: Connection, key: ProfileKey, dropped: float) -> None:
         kept = evidence.window(connection, self._keys, key)
-        for row in evidence.rows(connection, key):
+        for row in evidence.rows(connection, self._keys, key):
             derived = evidence.derive(self._models, row.model, kept)
             if derived is not None and row.checkpoint is None:
                 evidence.put(connection, self._keys, key, replace(row, dropped=dropped), derived)

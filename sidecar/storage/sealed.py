@@ -1,56 +1,94 @@
 """Where sealed values stand and what they are bound to, so that a check can open every one of them."""
 
 from collections.abc import Callable
+from typing import Any
 
 from sidecar.errors import StorageFailed
 from sidecar.ports import Keys, ProfileKey
+from sidecar.storage import checkpoints, subjects
 from sidecar.storage.database import Database
-from sidecar.storage.evidence import parts, template_for
+from sidecar.storage.decisions import body_place
+from sidecar.storage.evidence import STANDING, sample_place, template_for, template_place
 
-Place = Callable[[str, str, list[str]], tuple[str, ...]]
+Place = Callable[[str, str, list[Any]], tuple[str, ...]]
 
 
 def faults(database: Database, keys: Keys) -> list[str]:
     """Open every sealed value; return a line for each that does not. Those under destroyed keys are as they should be."""
     found = []
-    for table, column, sql, place in _SEALED:
-        for tenant, subject, sealed, *row in database.read(sql):
+    for table, column, named, told, place in _SEALED:
+        # The columns ``named`` say which row it is, those ``told`` what it says in clear.
+        count = len(named.split(", ")) if named else 0
+        columns = ", ".join(part for part in ("tenant", "subject", column, named, told) if part)
+        for tenant, subject, sealed, *row in database.read(f"SELECT {columns} FROM {table}"):
             try:
-                plain = keys.open_mine(tenant, subject, bytes(sealed), table, column, *place(tenant, subject, row))
+                plain = keys.open_mine(tenant, subject, bytes(sealed), *place(tenant, subject, row))
                 if plain is not None and table in ("templates", "checkpoints"):
-                    template_for(plain, row[-1])
+                    template_for(plain, row[count])
             except StorageFailed as error:
-                found.append(f"{table} {' '.join(map(str, row)) or subject}: {error.code}")
+                found.append(f"{table} {' '.join(map(str, row[:count])) or subject}: {error.code}")
     return found
 
 
-def _row(tenant: str, subject: str, row: list[str]) -> tuple[str, ...]:
-    del tenant, subject
-    return tuple(row)
+def _key(tenant: str, subject: str, row: list[Any]) -> ProfileKey:
+    return ProfileKey(tenant, subject, row[0], row[1], row[2])
 
 
-def _subject(tenant: str, subject: str, row: list[str]) -> tuple[str, ...]:
-    del row
-    return (tenant, subject)
-
-
-def _profile(tenant: str, subject: str, row: list[str]) -> tuple[str, ...]:
-    """Bind to the profile and to what names the row in it; the last column only says which model it is."""
-    return (*parts(ProfileKey(tenant, subject, row[0], row[1], row[2])), *row[3:-1])
-
-
-_KEYED = "SELECT tenant, subject, sealed, modality, field, context"
-_SEALED: tuple[tuple[str, str, str, Place], ...] = (
-    ("decisions", "body", "SELECT tenant, subject, body, id FROM decisions", _row),
-    ("directory", "sealed", "SELECT tenant, subject, sealed FROM directory", _subject),
-    ("samples", "sealed", f"{_KEYED}, decision, '' FROM samples", _profile),
-    ("templates", "sealed", f"{_KEYED}, model FROM templates", _profile),
-    ("checkpoints", "sealed", f"{_KEYED}, id, model FROM checkpoints", _profile),
-    ("waiting_probes", "sealed", "SELECT tenant, subject, sealed, decision, field FROM waiting_probes", _row),
-    ("recorded", "sealed", "SELECT tenant, subject, sealed, recording, decision FROM recorded", _row),
+_KEYED = "modality, field, context"
+_SEALED: tuple[tuple[str, str, str, str, Place], ...] = (
+    (
+        "decisions",
+        "body",
+        "id",
+        "issuer, at",
+        lambda tenant, subject, row: body_place(row[0], tenant, row[1], subject, row[2]),
+    ),
+    ("directory", "sealed", "", "", lambda tenant, subject, _: ("directory", "sealed", tenant, subject)),
+    (
+        "subjects",
+        "proof",
+        "",
+        subjects.COLUMNS,
+        lambda tenant, subject, row: subjects.consent_place(tenant, subject, *row),
+    ),
+    (
+        "samples",
+        "sealed",
+        f"{_KEYED}, decision",
+        "evidence, at, confirmed, model",
+        lambda tenant, subject, row: sample_place(_key(tenant, subject, row), row[3], *row[4:]),
+    ),
+    (
+        "templates",
+        "sealed",
+        _KEYED,
+        STANDING,
+        lambda tenant, subject, row: template_place(_key(tenant, subject, row), *row[3:]),
+    ),
+    (
+        "checkpoints",
+        "sealed",
+        f"{_KEYED}, id",
+        checkpoints.STANDING,
+        lambda tenant, subject, row: checkpoints.place(_key(tenant, subject, row), row[3], *row[4:]),
+    ),
+    (
+        "waiting_probes",
+        "sealed",
+        "decision, field",
+        "",
+        lambda _, __, row: ("waiting_probes", "sealed", row[0], row[1]),
+    ),
+    (
+        "recorded",
+        "sealed",
+        "recording, decision",
+        "",
+        lambda _, __, row: ("recorded", "sealed", row[0], row[1]),
+    ),
 )
 
 
 def columns() -> set[tuple[str, str]]:
     """Return (table, column) of every sealed value that can be opened by itself."""
-    return {(table, column) for table, column, _, _ in _SEALED}
+    return {(table, column) for table, column, *_ in _SEALED}

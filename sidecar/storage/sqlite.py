@@ -28,10 +28,13 @@ class SqliteConnection:
     """Implements ``database.Connection``."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        where = f"file:{path}?mode=ro" if read_only else str(path)
+        # Not mode=ro: after an error of the disk, whoever reads first may have to roll back what was left half-written.
+        where = f"file:{path}?mode=rw" if read_only else str(path)
         self._raw = sqlite3.connect(where, uri=read_only, isolation_level=None, check_same_thread=not read_only)
         self._raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        if not read_only:
+        if read_only:
+            self._raw.execute("PRAGMA query_only = ON")
+        else:
             self._raw.execute("PRAGMA synchronous = FULL")
             self._raw.execute("PRAGMA secure_delete = ON")
         self.notes: list[AuditEntry] = []
@@ -55,6 +58,9 @@ class SqliteConnection:
     def broken(self) -> bool:
         """Tell that a file does not go away."""
         return False
+
+    def give_up(self) -> None:
+        """Nothing to do: a file answers, or fails by itself."""
 
     def close(self) -> None:
         """Close the file."""

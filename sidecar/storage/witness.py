@@ -1,6 +1,8 @@
 """The second place of the audit chains' checkpoints: a file, a syslog server, or a web server of somebody else."""
 
 import asyncio
+import contextlib
+import errno
 import json
 import logging
 import logging.handlers
@@ -36,6 +38,11 @@ class Witness:
             await audit.sent(points)
         return len(points)
 
+    def close(self) -> None:
+        """Close the way to the syslog server, if it was opened."""
+        for handler in self._syslog.handlers if self._syslog else ():
+            handler.close()
+
     async def _send(self, lines: Sequence[str]) -> None:
         try:
             if self._kind == "file":
@@ -56,6 +63,7 @@ class Witness:
             handler = logging.handlers.SysLogHandler(address)
             handler.handleError = _raise  # type: ignore[method-assign]
             handler.ident = "gaitkeeper-audit: "
+            handler.append_nul = False  # some daemons keep it, as "#000" behind the line
             self._syslog = logging.Logger("gaitkeeper.audit.witness")
             self._syslog.addHandler(handler)
         for text in lines:
@@ -68,7 +76,7 @@ def line(point: Checkpoint) -> str:
 
 
 def parse(text: str) -> list[Checkpoint]:
-    """Return the checkpoints in a witness's text; whatever a log daemon wrote before each line is skipped.
+    """Return the checkpoints in a witness's text; whatever a log daemon wrote around each is skipped.
 
     Raises BadRequest when a line that names itself a checkpoint is none.
     """
@@ -78,7 +86,7 @@ def parse(text: str) -> list[Checkpoint]:
         if "gaitkeeper_audit_checkpoint" not in row or start < 0:
             continue
         try:
-            fields = json.loads(row[start:])
+            fields, _ = json.JSONDecoder().raw_decode(row, start)
             fields.pop("gaitkeeper_audit_checkpoint")
             found.append(msgspec.convert(fields, Checkpoint))
         except (ValueError, KeyError, TypeError, msgspec.ValidationError):
@@ -87,10 +95,18 @@ def parse(text: str) -> list[Checkpoint]:
 
 
 def _append(path: Path, lines: Sequence[str]) -> None:
-    with path.open("a") as witness:
-        witness.write("\n".join(lines) + "\n")
-        witness.flush()
-        os.fsync(witness.fileno())
+    """Append lines, all of them or none: half a line would spoil the one that is sent again after it."""
+    text = ("\n".join(lines) + "\n").encode()
+    with path.open("ab", buffering=0) as witness:
+        before = witness.tell()
+        try:
+            if witness.write(text) != len(text):
+                raise OSError(errno.ENOSPC, "a part only")
+            os.fsync(witness.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                witness.truncate(before)
+            raise
 
 
 def _raise(record: logging.LogRecord) -> None:

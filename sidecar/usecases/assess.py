@@ -158,15 +158,25 @@ class Assessor:
             events=_events(gathered, consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
-        await self.decisions.record(record)
         if record.entry is None:
-            try:
-                self.audit.later(entry)
-            except AuditFull:
-                if policy.audit_full == "error":
-                    raise
-                log.error("audit_full", decision=record.id)
+            await self._buffered(record, entry, policy)
+        else:
+            await self.decisions.record(record)
         return answer
+
+    async def _buffered(self, record: DecisionRecord, entry: AuditEntry, policy: Policy) -> None:
+        """Keep a decision whose audit row follows soon. Without room for the row the policy says whether to decide at all:
+        what is answered as an error must not be kept, or its repetition would be answered without a row.
+        """
+        try:
+            with self.audit.room() as later:
+                await self.decisions.record(record)
+                later(entry)
+        except AuditFull:
+            if policy.audit_full == "error":
+                raise
+            log.error("audit_full", decision=record.id)
+            await self.decisions.record(record)
 
     def _consent(self, attempt: Attempt, remembered: Remembered) -> Consent:
         """Return where the person stands with what this request says of it."""

@@ -48,13 +48,14 @@ async def gather(
     """Collect the batches of an attempt. A batch that is on its way is waited for, 100 ms at most.
 
     ``barred``: why behaviour must not be looked at; then captures are only used up, and what they hold is never opened.
+    It is the cause even when nothing was sent: a login page that knows better does not listen in the first place.
     """
     try:
         fields = _merged([decode_hidden(text.encode()) for text in attempt.captures if text])
     except (MalformedBatch, UnicodeEncodeError):
-        return Gathered(Cause.MALFORMED)
+        return Gathered(barred or Cause.MALFORMED)
     if not fields:
-        return Gathered(Cause.NO_CAPTURE)
+        return Gathered(barred or Cause.NO_CAPTURE)
     batches: list[Batch] = []
     uses: list[str] = []
     gpc = False

@@ -24,10 +24,10 @@ async def tell(
     if event not in EVENTS:
         raise BadRequest(f"type must be one of {', '.join(EVENTS)}")
     pseudonym = keyring.pseudonym(tenant, subject)
-    if event == "logout":
-        await assertions.spend(assertion)
+    if event == "password_changed":
+        await correction.reset(tenant, pseudonym, "password", assertion, by, now)
         return
+    await assertions.spend(assertion)  # before the key: a replayed call must not destroy the key of a new account
     if event == "account_deleted":
         await keys.destroy(tenant, pseudonym)
-    field = "password" if event == "password_changed" else None
-    await correction.reset(tenant, pseudonym, field, assertion, by, now)
+        await correction.reset(tenant, pseudonym, None, None, by, now)

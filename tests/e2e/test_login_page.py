@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,6 +15,23 @@ from sidecar.demo.layout import PEOPLE
 
 AMELIA = PEOPLE[0]
 OWN = int(AMELIA.typist or 0)
+
+
+@pytest.fixture(params=["form only", "connected"])
+def a_visitor(demo: Demo, request: pytest.FixtureRequest) -> Iterator[Visitor]:
+    """A browser nobody is known in, whose page makes no connection; and one whose last person has agreed (decision 15)."""
+    made = demo.visitor()
+    asked: list[str] = []
+    made.page.on("request", lambda sent: asked.append(sent.url))
+    if request.param == "connected":
+        made.open()
+        made.type_login(AMELIA, OWN)
+        assert made.arrived("app")
+        for name in ("demo_idp_session", "demo_app_session"):
+            made.context.clear_cookies(name=name)
+    yield made
+    assert any("/v1/captures" in url for url in asked) is (request.param == "connected")
+    made.context.close()
 
 
 def test_owner_is_allowed(demo: Demo, visitor: Visitor) -> None:
@@ -74,53 +91,53 @@ def test_javascript_off(demo: Demo, open_visitor: Callable[..., Visitor]) -> Non
     visitor.pass_second_factor(AMELIA)
 
 
-def test_wrong_password_then_retry(demo: Demo, visitor: Visitor) -> None:
+def test_wrong_password_then_retry(demo: Demo, a_visitor: Visitor) -> None:
     """The typing of the wrong password is no evidence of anything; the accepted one counts."""
-    before = demo.sidecar.decisions.recent(None, 1)
-    visitor.open()
-    visitor.type_into("#username", AMELIA.username, visitor.rhythm(AMELIA, OWN, None)[0])
-    visitor.type_password(AMELIA, STRANGER, password="harbour-lampost")
-    visitor.page.wait_for_selector("#error")
-    assert [item.id for item in demo.sidecar.decisions.recent(None, 1)] == [item.id for item in before]
-    visitor.type_password(AMELIA, OWN)
-    visitor.page.wait_for_url(f"{demo.layout.app_url}/**")
+    before = demo.recent()
+    a_visitor.open()
+    a_visitor.type_into("#username", AMELIA.username, a_visitor.rhythm(AMELIA, OWN, None)[0])
+    a_visitor.type_password(AMELIA, STRANGER, password="harbour-lampost")
+    a_visitor.page.wait_for_selector("#error")
+    assert [item.id for item in demo.recent()] == [item.id for item in before]
+    a_visitor.type_password(AMELIA, OWN)
+    a_visitor.page.wait_for_url(f"{demo.layout.app_url}/**")
     scored = {score["field"]: score["llr"] for score in demo.last()["scores"]}
     assert scored["password"] < 0  # the owner's, although a stranger typed into the same field before
 
 
-def test_two_tabs_are_two_captures(demo: Demo, visitor: Visitor) -> None:
-    visitor.open()
-    other = Visitor(demo, visitor.context, visitor.context.new_page())
+def test_two_tabs_are_two_captures(demo: Demo, a_visitor: Visitor) -> None:
+    a_visitor.open()
+    other = Visitor(demo, a_visitor.context, a_visitor.context.new_page())
     other.open()
-    visitor.page.bring_to_front()
-    visitor.type_login(AMELIA, STRANGER)
-    assert visitor.arrived("otp")
+    a_visitor.page.bring_to_front()
+    a_visitor.type_login(AMELIA, STRANGER)
+    assert a_visitor.arrived("otp")
     other.page.bring_to_front()
     other.type_login(AMELIA, STRANGER)
     assert other.arrived("otp")
-    rules = [item.body["answer"]["rule_id"] for item in demo.sidecar.decisions.recent(None, 2)]
+    rules = [item.body["answer"]["rule_id"] for item in demo.recent(2)]
     assert rules == ["keystroke-mismatch", "keystroke-mismatch"]
 
 
-def test_username_first(demo: Demo, visitor: Visitor) -> None:
+def test_username_first(demo: Demo, a_visitor: Visitor) -> None:
     """CAP11: user name on one page, password on the next, one capture."""
-    visitor.open(layout="split")
-    name_rows, rows = visitor.rhythm(AMELIA, OWN, None)
-    visitor.type_into("#username", AMELIA.username, name_rows)
-    visitor.page.keyboard.press("Enter")
-    visitor.page.wait_for_selector("#password")
-    visitor.type_into("#password", AMELIA.password, rows)
-    assert visitor.arrived("app")
+    a_visitor.open(layout="split")
+    name_rows, rows = a_visitor.rhythm(AMELIA, OWN, None)
+    a_visitor.type_into("#username", AMELIA.username, name_rows)
+    a_visitor.page.keyboard.press("Enter")
+    a_visitor.page.wait_for_selector("#password")
+    a_visitor.type_into("#password", AMELIA.password, rows)
+    assert a_visitor.arrived("app")
     assert {score["field"] for score in demo.last()["scores"]} == {"username", "password"}
 
 
-def test_back_after_a_decision_is_no_dead_end(demo: Demo, visitor: Visitor) -> None:
-    visitor.open()
-    visitor.type_login(AMELIA, STRANGER)
-    assert visitor.arrived("otp")
-    visitor.open()
-    visitor.type_login(AMELIA, OWN)
-    assert visitor.arrived("app")
+def test_back_after_a_decision_is_no_dead_end(demo: Demo, a_visitor: Visitor) -> None:
+    a_visitor.open()
+    a_visitor.type_login(AMELIA, STRANGER)
+    assert a_visitor.arrived("otp")
+    a_visitor.open()
+    a_visitor.type_login(AMELIA, OWN)
+    assert a_visitor.arrived("app")
 
 
 def test_page_is_left_as_it_was(visitor: Visitor) -> None:

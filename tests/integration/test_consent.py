@@ -65,6 +65,12 @@ class TestUnknown:
         nothing_measured(asked)
         assert asked.counts()["decisions"] == 1
 
+    @pytest.mark.parametrize("sent", [None, "not a capture"])
+    async def test_prv1_nothing_usable_was_sent_and_the_cause_is_still_consent(self, asked: World, sent: Any) -> None:
+        """A provider that knows of the refusal does not load the widget; operators must read the true reason."""
+        await asked.idp.evaluate("ann", sent, consent=REFUSED)
+        assert (await facts(asked))["keystroke.cause"] == "no_consent"
+
     async def test_prv1_many_logins_later_there_is_still_nothing(self, asked: World) -> None:
         for number in range(12):
             await asked.idp.login("ann", carried(OWNER, number), second_factor=True)

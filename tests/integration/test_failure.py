@@ -193,13 +193,18 @@ class TestDamaged:
         from dataclasses import replace
 
         from sidecar.storage.arrays import pack_template
+        from sidecar.storage.evidence import template_place
 
         await world.enroll("ann", OWNER)
         (found,) = await world.inside.profiles.find("one", world.pseudonym("ann"))
         key = found.key
-        place = ("templates", "sealed", key.tenant, key.subject, key.modality, key.field, key.context)
-        strange = pack_template(replace(found.template, detector="from-the-future-9"))
-        change(world, "UPDATE templates SET sealed = ?", world.inside.keys.seal(*place[-5:-3]).close(strange, *place))
+        name = "from-the-future-9"
+        strange = pack_template(replace(found.template, detector=name))
+        (row,) = world.rows("templates")
+        place = template_place(key, name, *row[6:-1])
+        sealed = world.inside.keys.seal(key.tenant, key.subject).close(strange, *place)
+        change(world, "UPDATE templates SET model = ?, sealed = ?", name, sealed)
+        assert (await world.inside.profiles.find("one", key.subject))[0].template.detector == name
         degraded(await world.idp.evaluate("ann", carried(OWNER, 1)))
 
     async def test_a_damaged_waiting_batch_is_no_evidence(self, world: World) -> None:

@@ -3,12 +3,13 @@
 import os
 import pwd
 import shutil
+import signal as signals
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,24 @@ class Server:
             self.process.send_signal(signal)
             self.process.wait(30)
             self.process = None
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are: connections stay, nothing answers."""
+        self._signal_all(signals.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal_all(signals.SIGCONT)
+
+    def _signal_all(self, signal: int) -> None:
+        if self.process is None:
+            return
+        os.kill(self.process.pid, signal)  # the parent first: while it is stopped it makes no more children
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                parent = int(status.read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid:
+                    os.kill(int(status.parent.name), signal)
 
 
 @contextmanager

@@ -2,23 +2,29 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyotp
+import pysqlite3.dbapi2 as sqlite3
 
 from sidecar.demo.launch import free_port, login_url, processes, seed
-from sidecar.demo.layout import PEOPLE, Layout, Person, write
+from sidecar.demo.layout import PEOPLE, TENANT, Layout, Person, write
 from sidecar.demo.seeding import synthetic_login
 from sidecar.evaluation.synthetic import Row, typist
 from sidecar.main import Sidecar, build
+from sidecar.ports import StoredDecision
 from sidecar.rehearsal import keyboard
 
 AXE = Path(__file__).parents[2] / "widget" / "node_modules" / "axe-core" / "axe.min.js"
 STRANGER = 3
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -90,9 +96,60 @@ class Demo:
         made = self.browser.new_context(**context)
         return Visitor(self, made, made.new_page())
 
+    def recent(self, limit: int = 1) -> list[StoredDecision]:
+        """Return the newest decisions, newest first."""
+        return self._elsewhere(self.sidecar.decisions.recent((TENANT,), limit))
+
     def last(self) -> dict[str, Any]:
         """Return the newest decision's body."""
-        return dict(self.sidecar.decisions.recent(None, 1)[0].body)
+        return dict(self.recent()[0].body)
+
+    def rows(self, table: str, sub: str) -> list[tuple[Any, ...]]:
+        """Return what a table of the sidecar's database holds of a person."""
+        path = self.sidecar.settings.data_dir / "gaitkeeper.db"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            who = (TENANT, self.pseudonym(sub))
+            sql = f"SELECT * FROM {table} WHERE tenant = ? AND subject = ?"
+            return list(connection.execute(sql, who).fetchall())
+
+    def sub(self, username: str) -> str:
+        """Return the provider's id of somebody who signed up."""
+        return str(self._provider("SELECT sub FROM user WHERE username = ?", username)[0][0])
+
+    def forget_answer(self, sub: str) -> None:
+        """Make somebody a person whom the provider has never asked for consent, with a sidecar that never heard either."""
+        self.until(lambda: self._provider("SELECT told FROM consent WHERE sub = ?", sub) == [(1,)])
+        self._provider("DELETE FROM consent WHERE sub = ?", sub)
+        rights = self.sidecar.correction.reset(TENANT, self.pseudonym(sub), None, None, "test", time.time())
+        self._elsewhere(rights)
+
+    def set_second_factor(self, sub: str, secret: str | None) -> None:
+        """Give or take somebody's second factor at the provider."""
+        self._provider("UPDATE user SET totp_secret = ? WHERE sub = ?", secret, sub)
+
+    def settled(self) -> None:
+        """Wait until the provider has reported how the newest login ended."""
+        self.until(lambda: self.recent()[0].completion is not None)
+
+    def until(self, happened: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait for something to come true; fails when it does not."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.05)
+
+    def pseudonym(self, sub: str) -> str:
+        """Return how the sidecar's tables name a person."""
+        return self.sidecar.keyring.pseudonym(TENANT, sub)
+
+    def _provider(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.layout.state / "idp.db", timeout=5)) as connection, connection:
+            return list(connection.execute(sql, values).fetchall())
+
+    def _elsewhere(self, work: Coroutine[Any, Any, T]) -> T:
+        # Playwright keeps this thread's event loop to itself.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, work).result()
 
     def code(self, person: Person) -> str:
         """Return a one-time code that the provider will take; waits where it must."""

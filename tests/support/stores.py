@@ -33,7 +33,7 @@ from sidecar.ports import (
 )
 from sidecar.scoring import DETECTORS
 from sidecar.storage.assertions import SqlAssertions
-from sidecar.storage.audit import SqlAudit, append
+from sidecar.storage.audit import SqlAudit, appending
 from sidecar.storage.captures import SqlCaptures
 from sidecar.storage.correction import SqlCorrection
 from sidecar.storage.database import Database
@@ -109,10 +109,10 @@ class Store:
 async def opened(driver: Any, key_driver: Any, base: Path) -> AsyncIterator[Store]:
     prepare(driver, "data")
     prepare(key_driver, "keys")
-    database = Database(driver, before_commit=append)
     if not (base / "master.json").exists():
         Masters.init(base / "master.json")
     keys = EveryonesKeys(Database(key_driver), Masters(f"file:{base / 'master.json'}"))
+    database = Database(driver, before_commit=appending(keys.audit_key()))
     decisions, profiles = SqlDecisions(database, keys), SqlProfiles(database, keys, models())
     try:
         yield Store(
@@ -125,7 +125,7 @@ async def opened(driver: Any, key_driver: Any, base: Path) -> AsyncIterator[Stor
             profiles,
             profiles,
             SqlCorrection(database, keys, models()),
-            SqlSubjects(database),
+            SqlSubjects(database, keys),
             SqlRecordings(database, keys),
             SqlOutbox(database),
             SqlAudit(database, keys.audit_key()),

@@ -1,4 +1,5 @@
--- Everything one login needs; keyed by tenant from the first day.
+-- Everything one login needs; keyed by tenant from the first day. Rows that hold sealed values are not $keyed: SQLite would put
+-- four of them into an inner page of the tree, which among many people is deep then.
 CREATE TABLE assertions (issuer TEXT, jti TEXT, expires $whole NOT NULL, PRIMARY KEY (issuer, jti)) $keyed;
 CREATE INDEX assertions_expires ON assertions (expires);
 CREATE TABLE idempotency (
@@ -32,7 +33,7 @@ CREATE TABLE templates (
   PRIMARY KEY (tenant, subject, modality, field, context)) $keyed;
 CREATE TABLE provenance (number $number, tenant TEXT NOT NULL, subject TEXT NOT NULL, password TEXT);
 CREATE INDEX provenance_subject ON provenance (tenant, subject, number);
-CREATE TABLE directory (tenant TEXT, subject TEXT, sealed $bytes NOT NULL, PRIMARY KEY (tenant, subject)) $keyed;
+CREATE TABLE directory (tenant TEXT, subject TEXT, sealed $bytes NOT NULL, PRIMARY KEY (tenant, subject));
 CREATE TABLE outbox (
   number $number, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, issuer TEXT NOT NULL, kind TEXT NOT NULL,
   subject TEXT NOT NULL, decision TEXT NOT NULL, body TEXT NOT NULL, attempts $whole NOT NULL, due $real,

@@ -1,3 +1,4 @@
+DROP TABLE audit_heads;
 DROP TABLE audit_checkpoints;
 DROP TABLE audit;
 DROP TABLE recorded;

@@ -7,7 +7,7 @@ CREATE TABLE templates (
   tenant TEXT, subject TEXT, modality TEXT, field TEXT, context TEXT, model TEXT, serving $whole NOT NULL,
   samples $whole NOT NULL, confirmed $whole NOT NULL, last_at $real NOT NULL, checkpoint TEXT,
   dropped $real, compared $whole NOT NULL DEFAULT 0, fitted $whole NOT NULL DEFAULT 0, sealed $bytes NOT NULL,
-  PRIMARY KEY (tenant, subject, modality, field, context, model)) $keyed;
+  PRIMARY KEY (tenant, subject, modality, field, context, model));
 INSERT INTO templates (tenant, subject, modality, field, context, model, serving, samples, confirmed, last_at, sealed)
   SELECT tenant, subject, modality, field, context, 'nearest-recent-1', 1, samples, confirmed, last_at, sealed
   FROM templates_0001;
@@ -16,11 +16,11 @@ CREATE INDEX templates_last ON templates (last_at);
 CREATE TABLE checkpoints (
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL, subject TEXT NOT NULL, modality TEXT NOT NULL, field TEXT NOT NULL,
   context TEXT NOT NULL, model TEXT NOT NULL, at $real NOT NULL, samples $whole NOT NULL, confirmed $whole NOT NULL,
-  last_at $real NOT NULL, sealed $bytes NOT NULL) $keyed;
+  last_at $real NOT NULL, sealed $bytes NOT NULL);
 CREATE INDEX checkpoints_profile ON checkpoints (tenant, subject, modality, field, context, at);
 CREATE TABLE subjects (
   tenant TEXT, subject TEXT, consent TEXT NOT NULL, version TEXT, consent_at $real, confirmed $whole NOT NULL DEFAULT 0,
-  recording TEXT, paused_at $real, PRIMARY KEY (tenant, subject)) $keyed;
+  recording TEXT, paused_at $real, proof $bytes NOT NULL, PRIMARY KEY (tenant, subject)) $keyed;
 CREATE TABLE recordings (
   tenant TEXT, name TEXT, purpose TEXT NOT NULL, began $real NOT NULL, ends $real NOT NULL, PRIMARY KEY (tenant, name)) $keyed;
 CREATE TABLE recorded (
@@ -33,3 +33,6 @@ CREATE TABLE audit (
 CREATE TABLE audit_checkpoints (
   tenant TEXT, number $whole, hash TEXT NOT NULL, at $real NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL,
   sent $whole NOT NULL DEFAULT 0, PRIMARY KEY (tenant, number)) $keyed;
+CREATE TABLE audit_heads (
+  tenant TEXT PRIMARY KEY, number $whole NOT NULL, hash TEXT NOT NULL, at $real NOT NULL, key TEXT NOT NULL,
+  signature TEXT NOT NULL) $keyed;
