@@ -50,8 +50,8 @@ class Cause(StrEnum):
     LENGTH_DIFFERS = "length_differs"  # another number of key presses than the enrolled ones
     COARSE_CLOCK = "coarse_clock"  # the browser's clock is too coarse to measure typing (10 ms and more)
     WITHHELD = "withheld"  # the client's configuration keeps this field out of behaviour
-    NO_CONSENT = "no_consent"  # the person has not agreed, or withdrew: nothing of the capture is looked at
-    PAUSED = "paused"  # an administrator paused behaviour for this person
+    NO_CONSENT = "no_consent"  # the person has not agreed, or has taken it back; nothing was looked at
+    PAUSED = "paused"  # the person paused it; nothing was looked at
 
 
 class ProfileState(StrEnum):

@@ -21,8 +21,8 @@ _CAUSES = {
     Cause.LENGTH_DIFFERS: "another number of key presses than the enrolled ones",
     Cause.COARSE_CLOCK: "the browser's clock is too coarse to measure typing",
     Cause.WITHHELD: "the client's configuration keeps this field out of behaviour",
-    Cause.NO_CONSENT: "the person has not agreed to behaviour being used, or withdrew",
-    Cause.PAUSED: "an administrator paused behaviour for this person",
+    Cause.NO_CONSENT: "the person has not agreed to it; nothing was looked at",
+    Cause.PAUSED: "the person has paused it; nothing was looked at",
 }
 
 
