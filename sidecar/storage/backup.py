@@ -7,6 +7,7 @@ its rows as arrays, bytes as ``{"b": base64}``. Last line: the number of rows, s
 
 import gzip
 import json
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def restore(dialect: Dialect, kind: str, path: Path) -> int:
                 migrate(dialect, kind, 0)  # an empty database again: nothing half-restored can be served
                 raise
         migrate(dialect, kind)
-    except _failures(dialect, OSError, EOFError, ValueError) as error:
+    except _failures(dialect, OSError, EOFError, ValueError, zlib.error) as error:
         raise StorageFailed(f"{path}: {' '.join(str(error).split())[:200]}") from None
     finally:
         connection.close()

@@ -7,10 +7,10 @@ from sidecar.domain.decisions import Evidence
 from sidecar.errors import SealBroken
 from sidecar.ports import Assertion, AuditEntry, Keys, ProfileKey, Restored
 from sidecar.storage import checkpoints, evidence
-from sidecar.storage.arrays import pack_template
+from sidecar.storage.arrays import pack_probe, pack_template
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
-from sidecar.storage.evidence import KEY, WINDOW, Models, Row, parts
+from sidecar.storage.evidence import KEY, SAMPLE, WINDOW, Models, Row, parts
 
 # Everything that names a person, in an order in which nothing is left behind.
 _PERSONAL = (
@@ -85,11 +85,7 @@ class SqlCorrection:
             vouched = 0
             for key in _profiles(connection, tenant, subject):
                 connection.lock("profile", *parts(key))
-                vouched += connection.execute(
-                    f"UPDATE samples SET evidence = ? WHERE {KEY} AND unlearned IS NULL AND evidence = ?",
-                    (Evidence.ADMINISTRATOR, *parts(key), Evidence.PASSWORD_ONLY),
-                ).rowcount
-                connection.execute(f"UPDATE samples SET confirmed = 1 WHERE {KEY} AND unlearned IS NULL", parts(key))
+                vouched += self._vouch(connection, key)
                 self._rebuilt(connection, key)
             connection.notes.append(AuditEntry(tenant, "profile.confirmed", by, subject, {"samples": vouched}, at))
             return vouched
@@ -108,6 +104,24 @@ class SqlCorrection:
             return done
 
         return await self._db.write(job)
+
+    def _vouch(self, connection: Connection, key: ProfileKey) -> int:
+        """Seal samples anew with their better standing; return how many only a password had stood for."""
+        rows = connection.execute(
+            f"SELECT {SAMPLE} FROM samples WHERE {KEY} AND unlearned IS NULL AND confirmed = 0", parts(key)
+        ).fetchall()
+        vouched, known = 0, {row[0]: row for row in rows}
+        for kept in evidence.opened(self._keys, key, rows):
+            number, decision, kind, at, _, model, _ = known[kept.number]
+            weak = kind == Evidence.PASSWORD_ONLY
+            said = (str(Evidence.ADMINISTRATOR) if weak else kind, at, True, model)
+            seal = self._keys.seal(key.tenant, key.subject)
+            sealed = seal.close(pack_probe(kept.probe), *evidence.sample_place(key, decision, *said))
+            connection.execute(
+                "UPDATE samples SET evidence = ?, confirmed = 1, sealed = ? WHERE number = ?", (said[0], sealed, number)
+            )
+            vouched += weak
+        return vouched
 
     def _restored(self, connection: Connection, key: ProfileKey, since: float) -> Restored:
         """Put the serving template back to what it was before ``since``."""

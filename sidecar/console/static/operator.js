@@ -27,9 +27,7 @@
       const focused = list.contains(document.activeElement) ? document.activeElement : null;
       if (html === last || focused?.matches("button, input")) return;
       const key = focused?.closest("details")?.dataset.key;
-      const first = last === "";
       last = html;
-      if (first) return;
       const open = new Set([...list.querySelectorAll("details[open]")].map((item) => item.dataset.key));
       list.replaceChildren(...parser.parseFromString(html, "text/html").body.childNodes);
       for (const item of list.querySelectorAll("details")) {
