@@ -13,12 +13,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sidecar.domain.biometrics import Floats
 from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke import cohorts
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.figures import Measured, Row, figures, weights
 from sidecar.evaluation.keystroke.models import Model, product_models
-from sidecar.evaluation.keystroke.plans import SETTINGS, Confirmed, split_hash, users_of
+from sidecar.evaluation.keystroke.plans import SETTINGS, Confirmed, Disjoint, split_hash, users_of
 from sidecar.evaluation.keystroke.play import MAIN, Played, Scores, play, play_confirmed, quiet_scores
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.scoring.cohort import Background
+from sidecar.scoring.nearest_recent_2 import NearestRecent2
 from sidecar.scoring.scaled_manhattan import ScaledManhattan
 
 YARDSTICK = ScaledManhattan.name
@@ -48,11 +51,19 @@ class Part:
 
 @dataclass(slots=True)
 class _Workbench:
-    """What a worker process keeps: the sets and the seed."""
+    """What a worker process keeps: the sets, the seed, and the backgrounds that it has learned."""
 
     sets: Sequence[KeystrokeSet] = ()
     seed: int = 0
+    backgrounds: dict[tuple[int, int, int], Background] = field(default_factory=dict)
     here: ClassVar["_Workbench"]
+
+    def background(self, data: int, plan: Disjoint, one: int, two: int) -> Background:
+        """Learn what people outside two folds teach, once."""
+        key = (data, min(one, two), max(one, two))
+        if key not in self.backgrounds:
+            self.backgrounds[key] = cohorts.background(self.sets[data], plan.folds, one, two)
+        return self.backgrounds[key]
 
 
 _Workbench.here = _Workbench()
@@ -134,7 +145,8 @@ def _parts(work: Work, data: int, setting: str, played: list[tuple[Task, Played]
                 "detector": name,
                 "status": "measured",
             }
-            yield Part({**head, **row, **_cost(by_model[name]), **_origin(MODELS[name], split, work.seed)}, measured)
+            origin = _origin(MODELS[name], split, work.seed, learned=uses_cohort(setting, name))
+            yield Part({**head, **row, **_cost(by_model[name]), **origin}, measured)
 
 
 def _cost(played: list[Played]) -> Row:
@@ -145,8 +157,14 @@ def _cost(played: list[Played]) -> Row:
     }
 
 
-def _origin(model: Model, split: str, seed: int) -> Row:
-    return {"split": split, "seed": seed, "constants": model.constants, "trained_every": model.cadence}
+def uses_cohort(setting: str, model: str) -> bool:
+    """Whether this model learns from other people in this setting; the others are scored as they are."""
+    return setting.startswith("cohort") and model == NearestRecent2.name
+
+
+def _origin(model: Model, split: str, seed: int, *, learned: bool) -> Row:
+    constants = cohorts.CONSTANTS if learned else model.constants
+    return {"split": split, "seed": seed, "constants": constants, "trained_every": model.cadence}
 
 
 class _Runner:
@@ -197,6 +215,12 @@ def _play(task: Task) -> Played:
         if isinstance(plan, Confirmed):
             limit = -np.inf if task.limit is None else task.limit
             return play_confirmed(data, plan, model, task.user, here.seed, limit=limit)
+        if isinstance(plan, Disjoint):
+            if uses_cohort(task.setting, task.model):
+                return cohorts.play_disjoint(
+                    data, plan, task.user, lambda one, two: here.background(task.data, plan, one, two)
+                )
+            plan = plan.stages
         return play(data, plan, model, task.user, here.seed)
 
 

@@ -1,0 +1,74 @@
+"""Calibrations of the detectors: by detector and layout, constants with where they come from.
+
+Each was printed by ``python -m sidecar.evaluation.fit_calibration`` and put here by a person.
+"""
+
+from dataclasses import dataclass
+
+from sidecar.domain.biometrics import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Constants of one layout: llr = (s0 + sf F + sn N) distance - (o0 + of F + on N), then limited to +-6.
+
+    F = ln(features / 30) and N = ln(samples / 10), each held inside the fitted range. Below the range the LLR
+    fades to 0 in proportion. ``provenance``: data set, subjects, repetitions, protocol and command.
+    """
+
+    slope: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    feature_range: tuple[int, int]
+    provenance: str
+
+
+FIRST_PROTOCOL = (
+    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 3 to"
+    " 100 samples ending at repetitions 30, 50, 80, 100, 130, 150 and 180; genuine: the next 5; impostors: every"
+    " other subject's repetitions 1, 3, 5, 160, 180, 200."
+    " `python -m sidecar.evaluation.fit_calibration --data cmu --json out`. "
+)
+
+SECOND_PROTOCOL = (
+    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 3 to"
+    " 100 samples ending at repetitions 30, 50, 80, 100, 130, 150 and 180; genuine: the next 5, and the 5 that begin 50"
+    " repetitions later; impostors: every other subject's repetitions 1, 3, 5, 160, 180, 200."
+    " `python -m sidecar.evaluation.fit_calibration --data cmu --detector NAME --json out`. "
+)
+
+CALIBRATIONS: dict[str, dict[Layout, Calibration]] = {
+    "nearest-recent-2": {
+        "positions": Calibration(
+            slope=(1.432, 0.651, 0.024),
+            offset=(43.544, 20.15, 0.115),
+            feature_range=(12, 48),
+            provenance=f"{SECOND_PROTOCOL}Spans of 4, 6, 8 and 10 keys, and 16 keys joined from two repetitions. Constants"
+            " of each half of the subjects on the other half: Cllr .403 (minimum .400), ECE .014 and .396 (minimum .383), ECE .035; at"
+            " 10 keys and 10 samples .312 (minimum .294), ECE .030 and .311 (minimum .302), ECE .012.",
+        ),
+        "summary": Calibration(
+            slope=(1.074, 0.0, 0.006),
+            offset=(22.525, -0.0, -0.354),
+            feature_range=(21, 21),
+            provenance=f"{SECOND_PROTOCOL}The 21 numbers of the ten characters. Constants of each half of the subjects on the"
+            " other half: Cllr .563 (minimum .556), ECE .019 and .508 (minimum .501), ECE .019.",
+        ),
+    },
+    "nearest-recent-1": {
+        "positions": Calibration(
+            slope=(7.918, 3.203, 0.413),
+            offset=(12.275, 5.328, -0.006),
+            feature_range=(12, 48),
+            provenance=f"{FIRST_PROTOCOL}Spans of 4, 6, 8 and 10 keys, and 16 keys joined from two repetitions. Subjects"
+            " out of fold: Cllr .400 (minimum .396), ECE .013 over all sizes; .334 (.317), .028 at 10 keys and 10"
+            " samples.",
+        ),
+        "summary": Calibration(
+            slope=(3.969, 0.0, 0.200),
+            offset=(6.246, 0.0, -0.222),
+            feature_range=(21, 21),
+            provenance=f"{FIRST_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .523 (minimum"
+            " .519), ECE .010; .520 (.507), .027 at 10 samples.",
+        ),
+    },
+}
