@@ -1,42 +1,55 @@
-"""What an installation's own consenting people say about one shared text: scale, background and calibration.
+"""What an installation's own consenting people say about one shared text: metric, background and calibration.
 
 Only for a field that an administrator declared as one text for everybody (a shared phrase, a demo's password). Nothing
 here finds out whether two people's secrets are equal, and nothing may be used to: people of other texts are no
 background for each other, and the caller vouches for the text.
 
-``learn`` fits, on the members alone: the form of ``nearest-recent-2``, templates to compare a probe with (which
-members would it fit as well? T-normalisation), tries that a template is compared with (how near do strangers come to
-it? Z-normalisation; Auckenthaler et al. 2000 for both), and a logistic fusion to a log-likelihood ratio, with every
-pair's own two people left out of its background. A person is forgotten by learning again without them.
+``learn`` takes from the members alone: how timings vary together within a person (whitening by the pooled covariance,
+shrunk by Ledoit and Wolf's rule), samples to compare a probe with (whom would it fit as well? T-normalisation), tries
+that a template is compared with (how near do strangers come to it? Z-normalisation; Auckenthaler et al. 2000 for
+both), and a logistic fusion to a log-likelihood ratio, in which nobody of a pair is in its own background. A person is
+forgotten by learning again without them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats, Kind, Layout, Sample, Template
 from sidecar.scoring.fitted import CONSTANTS
-from sidecar.scoring.form import Form, Four
-from sidecar.scoring.nearest_recent_2 import PART_NAMES, NearestRecent2, transform
+from sidecar.scoring.form import Form
+from sidecar.scoring.nearest_recent_2 import CLIP, NEIGHBOURS, RECENT, NearestRecent2, transform
 
 FEWEST_MEMBERS = 8  # below this there is no background, and the strict score stays as it is
 FEWEST_ROWS = 20
 TRIES = 5  # first and last samples of a member that play a stranger's attempts
-GENUINE = 20  # own samples tried on a member's earlier template
+GENUINE = 20  # own samples tried on each of a member's earlier templates
+EARLIER = (0.25, 0.5, 0.75)  # of a member's samples, what these templates are made of
 CONFIDENT_MEMBERS = 10.0  # at so many members background and strict score weigh the same
 REGULARISATION = 1.0  # inverse strength of the penalty on standardised inputs
+INPUT_NAMES = ("nearest", "whitened", "to members", "spread over members", "first tries", "last tries", "spread of tries")
 
 _WINDOW = 30  # samples over which the usual spread is measured
+_LOCAL = 10  # samples whose mean stands for the person at that time
+_OUTLIER = 4.0  # robust standard deviations at which a residual is cut
+_SOFT = 0.3
 
 
 @dataclass(frozen=True)
 class Background:
-    """A learned background. ``llr`` gives log-likelihood ratios, impostor-like positive (natural log)."""
+    """A learned background. ``llr`` gives log-likelihood ratios, impostor-like positive (natural log).
+
+    ``columns``: which features take part, (k,); ``usual``: (k,), in the place of missing ones; ``whitening``: (k, k);
+    ``members``: their newest samples, whitened, each (n, k); ``tries``: (members, 10, d) in ms.
+    """
 
     form: Form
-    templates: tuple[Template, ...]
+    columns: NDArray[np.int64]
+    usual: Floats
+    whitening: Floats
+    members: tuple[Floats, ...]
     tries: Floats
     middle: Floats
     spread: Floats
@@ -48,21 +61,37 @@ class Background:
         """The scorer whose templates this background can judge."""
         return NearestRecent2(self.form)
 
-    def nearness(self, probes: Floats) -> Floats:
-        """Distances of m probes, (m, d) in ms, to every member's template: shape (m, members)."""
-        detector = self.detector
-        return np.stack([detector.distances(template, probes) for template in self.templates], axis=1)
-
     def strangers(self, template: Template) -> Floats:
-        """Distances of the members' tries to a template, (members, 2 x 5). Once per template; it may be kept."""
-        rows = self.tries.reshape(-1, self.tries.shape[-1])
-        return self.detector.distances(template, rows).reshape(self.tries.shape[:2])
+        """How near the members' tries come to a template, (members, 10). Once per template; it may be kept."""
+        tries = self._whitened(transform(self.tries.reshape(-1, self.tries.shape[-1]), template.kinds))
+        return _nearest(tries, self._whitened(template.recent)).reshape(self.tries.shape[:2])
 
     def llr(self, template: Template, probes: Floats, *, strangers: Floats | None = None) -> Floats:
         """LLRs of m probes, (m, d) in ms, shape (m,). Raises ValueError on shapes or templates that do not fit."""
         around = self.strangers(template) if strangers is None else strangers
-        rows = _inputs(self.detector.parts(template, probes), self.nearness(probes), around)
+        rows = self.inputs(template, probes, self.nearness(probes, template.kinds), around)
         return (rows - self.middle) / self.spread @ self.weights + self.intercept
+
+    def nearness(self, probes: Floats, kinds: NDArray[np.uint8]) -> Floats:
+        """Distances of m probes, (m, d) in ms, to every member's newest samples: shape (m, members)."""
+        points = self._whitened(transform(probes, kinds))
+        return np.stack([_nearest(points, rows) for rows in self.members], axis=1)
+
+    def inputs(self, template: Template, probes: Floats, nearness: Floats, strangers: Floats) -> Floats:
+        """What the fusion sees of m probes, shape (m, 7), in the order of ``INPUT_NAMES``."""
+        own = _nearest(self._whitened(transform(probes, template.kinds)), self._whitened(template.recent))
+        first, last = strangers[:, :TRIES].mean(), strangers[:, TRIES:].mean()
+        found = np.empty((len(probes), len(INPUT_NAMES)))
+        found[:, 0] = self.detector.parts(template, probes)[:, 0]
+        found[:, 1] = own
+        found[:, 2] = nearness.mean(axis=1)
+        found[:, 3] = nearness.std(axis=1)
+        found[:, 4:] = first, last, strangers.std()
+        return found
+
+    def _whitened(self, points: Floats) -> Floats:
+        chosen = points[:, self.columns]
+        return np.where(np.isfinite(chosen), chosen, self.usual) @ self.whitening
 
 
 def learn(people: Sequence[Floats], kinds: NDArray[np.uint8], layout: Layout = "positions") -> Background | None:
@@ -76,26 +105,25 @@ def learn(people: Sequence[Floats], kinds: NDArray[np.uint8], layout: Layout = "
         raise ValueError(f"members' samples do not fit kinds of shape {kinds.shape}")
     if len(rows) < FEWEST_MEMBERS:
         return None
-    form = _form(rows, kinds, layout)
-    earlier = [each[: each.shape[0] // 2] for each in rows]
-    later = [_spread_out(each[each.shape[0] // 2 :], GENUINE) for each in rows]
-    tries = np.stack([np.concatenate([each[:TRIES], each[-TRIES:]]) for each in rows])
-    before = NearestRecent2(form)
-    trained = [_enrolled(before, each, kinds, layout) for each in earlier]
-    own = [before.parts(template, each) for template, each in zip(trained, later, strict=True)]
-    flat = tries.reshape(-1, kinds.size)
-    foreign = np.stack([before.parts(template, flat) for template in trained])  # (member, tries, part)
-    foreign = foreign.reshape(len(rows), len(rows), 2 * TRIES, len(PART_NAMES))
-    others = ~np.eye(len(rows), dtype=bool)
-    weights = _part_weights(own, [foreign[i][others[i]].reshape(-1, len(PART_NAMES)) for i in range(len(rows))])
-    form = Form(form.scale, form.hold, {layout: weights}, form.provenance)
-    detector = NearestRecent2(form)
-    templates = tuple(_enrolled(detector, each, kinds, layout) for each in rows)
-    scores = foreign @ np.array(weights)  # of each member's tries on each member's earlier template
-    inputs, labels, heft = _training(own, foreign, scores, templates, later, tries, detector)
+    columns, usual, whitening = _metric(rows, kinds)
+    draft = Background(
+        form=_form(rows, kinds, layout),
+        columns=columns,
+        usual=usual,
+        whitening=whitening,
+        members=(),
+        tries=np.stack([np.concatenate([each[:TRIES], each[-TRIES:]]) for each in rows]),
+        middle=np.zeros(len(INPUT_NAMES)),
+        spread=np.ones(len(INPUT_NAMES)),
+        weights=np.zeros(len(INPUT_NAMES)),
+        intercept=0.0,
+    )
+    members = tuple(draft._whitened(transform(each[-RECENT:], kinds)) for each in rows)
+    draft = replace(draft, members=members)
+    inputs, labels, heft = _training(draft, rows, kinds, layout)
     middle, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
-    found, intercept = _logistic((inputs - middle) / spread, labels, heft, REGULARISATION)
-    return Background(form, templates, tries, middle, spread, found, intercept)
+    weights, intercept = _logistic((inputs - middle) / spread, labels, heft)
+    return replace(draft, middle=middle, spread=spread, weights=weights, intercept=intercept)
 
 
 def joined(strict: float, background: float, members: int) -> float:
@@ -108,93 +136,104 @@ def joined(strict: float, background: float, members: int) -> float:
 
 
 def _training(
-    own: list[Floats],
-    foreign: Floats,
-    scores: Floats,
-    templates: tuple[Template, ...],
-    later: list[Floats],
-    tries: Floats,
-    detector: NearestRecent2,
+    draft: Background, rows: list[Floats], kinds: NDArray[np.uint8], layout: Layout
 ) -> tuple[Floats, Floats, Floats]:
-    """Inputs, labels and weights of all pairs; whoever is in a pair is not in its background."""
-    members = len(templates)
-    to_all = np.stack([detector.distances(t, tries.reshape(-1, tries.shape[-1])) for t in templates], axis=1)
-    to_all = to_all.reshape(members, -1, members)  # of each member's tries to each member's template
-    rows, labels, heft = [], [], []
-    for one in range(members):
-        rest = np.arange(members) != one
-        nearness = np.stack([detector.distances(templates[i], later[one]) for i in np.flatnonzero(rest)], axis=1)
-        rows.append(_inputs(own[one], nearness, scores[one][rest]))
-        labels.append(np.zeros(len(rows[-1])))
-        strange = []
-        for other in np.flatnonzero(rest):
-            third = rest & (np.arange(members) != other)
-            strange.append(_inputs(foreign[one, other], to_all[other][:, third], scores[one][third]))
-        rows.append(np.concatenate(strange))
-        labels.append(np.ones(len(rows[-1])))
-        heft += [np.full(len(part), 1.0 / len(part)) for part in rows[-2:]]
-    return np.concatenate(rows), np.concatenate(labels), np.concatenate(heft)
+    """Inputs, labels and weights of all pairs of members; whoever is in a pair is not in its background."""
+    count, detector = len(rows), draft.detector
+    flat = draft.tries.reshape(-1, kinds.size)
+    to_all = draft.nearness(flat, kinds).reshape(count, 2 * TRIES, count)
+    found, labels, heft = [], [], []
+    for part in EARLIER:
+        for one, own in enumerate(rows):
+            end = int(own.shape[0] * part)
+            template = detector.enroll([Sample(row, float(at)) for at, row in enumerate(own[:end])], kinds, layout)
+            after = own[end:]
+            later = after[np.linspace(0, len(after) - 1, min(GENUINE, len(after))).round().astype(int)]
+            around = draft.strangers(template)
+            rest = np.arange(count) != one
+            found.append(draft.inputs(template, later, draft.nearness(later, kinds)[:, rest], around[rest]))
+            strange = draft.inputs(template, flat, to_all.reshape(-1, count), around).reshape(count, 2 * TRIES, -1)
+            for other in np.flatnonzero(rest):
+                third = rest & (np.arange(count) != other)
+                near = to_all[other][:, third]
+                strange[other, :, 2], strange[other, :, 3] = near.mean(axis=1), near.std(axis=1)
+                left = around[third]
+                strange[other, :, 4:] = left[:, :TRIES].mean(), left[:, TRIES:].mean(), left.std()
+            found.append(strange[rest].reshape(-1, len(INPUT_NAMES)))
+            labels += [np.zeros(len(found[-2])), np.ones(len(found[-1]))]
+            heft += [np.full(len(each), 1.0 / len(each)) for each in found[-2:]]
+    return np.concatenate(found), np.concatenate(labels), np.concatenate(heft)
 
 
-def _inputs(parts: Floats, nearness: Floats, strangers: Floats) -> Floats:
-    """Inputs of the fusion: (m, 4) parts, (m, b) to the members' templates, (b, 2 x 5) of their tries."""
-    first, last = strangers[:, :TRIES].mean(), strangers[:, TRIES:].mean()
-    around = np.array([first, last, strangers.std()])
-    return np.concatenate(
-        [
-            parts,
-            nearness.mean(axis=1, keepdims=True),
-            nearness.std(axis=1, keepdims=True),
-            np.broadcast_to(around, (len(parts), 3)),
-        ],
-        axis=1,
-    )
+def _metric(rows: list[Floats], kinds: NDArray[np.uint8]) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Columns, what is usual in them, and the inverse root of the pooled covariance within a person.
+
+    Down-down follows from the hold and up-down beside it, so it is left out where both are there.
+    """
+    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 - only learning needs it, and it loads slowly
+
+    whole = {int(kind) for kind in np.unique(kinds)} >= {Kind.HOLD, Kind.UP_DOWN}
+    columns = np.flatnonzero(kinds != Kind.DOWN_DOWN) if whole else np.arange(kinds.size)
+    moved = [transform(each, kinds)[:, columns] for each in rows]
+    middles = np.stack([_medians(each) for each in moved])
+    usual = np.nan_to_num(_medians(middles))
+    residuals = []
+    for each in moved:
+        filled = np.where(np.isfinite(each), each, usual)
+        heaped = np.cumsum(np.vstack([np.zeros(columns.size), filled]), axis=0)
+        residuals.append(filled[_LOCAL:] - (heaped[_LOCAL:-1] - heaped[: -_LOCAL - 1]) / _LOCAL)
+    away = np.concatenate(residuals)
+    limit = np.maximum(_OUTLIER * np.median(np.abs(away), axis=0) / 0.6745, 1e-6)
+    covariance, _ = ledoit_wolf(np.clip(away, -limit, limit))
+    values, vectors = np.linalg.eigh(covariance)
+    floor = max(float(values.max()), 1e-12) * 1e-6
+    return columns, usual, (vectors / np.sqrt(np.maximum(values, floor))) @ vectors.T
+
+
+def _nearest(points: Floats, rows: Floats) -> Floats:
+    """Logarithm of the mean clipped distance to the nearest of the rows, both whitened: (m, k), (n, k) to (m,)."""
+    gaps = np.abs(points[:, None, :] - rows)
+    np.minimum(gaps, CLIP, out=gaps)
+    far = gaps.mean(axis=2)
+    far.sort(axis=1)
+    found: Floats = np.log1p(far[:, : min(NEIGHBOURS, -(-len(rows) // 2))].mean(axis=1) / _SOFT)
+    return found
 
 
 def _form(rows: list[Floats], kinds: NDArray[np.uint8], layout: Layout) -> Form:
-    """Usual spread by kind, and people's usual holds, from the members; a kind that nobody has stays as shipped."""
-    moved = [transform(each, kinds) for each in rows]
-    away, usual = [], []
-    for each in moved:
-        last = each[-_WINDOW:]
-        away.append(np.nanmean(np.abs(last - np.nanmedian(last, axis=0)), axis=0))
-        usual.append(np.nanmedian(each, axis=0)[kinds == Kind.HOLD])
-    shipped = CONSTANTS.scale[layout]
-    by_kind = [float(np.nanmean(np.stack(away)[:, kinds == kind])) if (kinds == kind).any() else 0.0 for kind in Kind]
-    first, second, third, fourth, fifth = (new if new > 0 else old for new, old in zip(by_kind, shipped, strict=True))
-    hold = CONSTANTS.hold[layout]
-    if (kinds == Kind.HOLD).any():
-        hold = float(np.nanmedian(np.stack(usual))), float(max(np.nanstd(np.stack(usual)), 1e-3))
-    return Form(
-        {layout: (first, second, third, fourth, fifth)}, {layout: hold}, {layout: CONSTANTS.weights[layout]}, "members"
-    )
+    """Usual spread by kind from the members; what nobody has stays as shipped."""
+    away = []
+    for each in rows:
+        last = transform(each[-_WINDOW:], kinds)
+        away.append(_means(np.abs(last - _medians(last))))
+    spread = np.stack(away)
+    scale = list(CONSTANTS.scale[layout])
+    for kind in Kind:
+        values = spread[:, kinds == kind]
+        if np.isfinite(values).any() and np.nanmean(values) > 0:
+            scale[kind] = float(np.nanmean(values))
+    hold, down_down, up_down, pressure, size = scale
+    return Form({layout: (hold, down_down, up_down, pressure, size)}, CONSTANTS.hold, CONSTANTS.weights, "the members")
 
 
-def _part_weights(own: list[Floats], foreign: list[Floats]) -> Four:
-    rows = np.concatenate([*own, *foreign])
-    labels = np.repeat([0.0, 1.0], [sum(map(len, own)), sum(map(len, foreign))])
-    heft = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in (*own, *foreign)])
-    kept = np.arange(rows.shape[1])
-    while True:
-        found = np.zeros(rows.shape[1])
-        found[kept], _ = _logistic(rows[:, kept], labels, heft, 1e4)
-        if (found >= 0).all():
-            first, second, third, fourth = found.tolist()
-            return first, second, third, fourth
-        kept = kept[found[kept] >= 0]
+def _logistic(rows: Floats, labels: Floats, heft: Floats) -> tuple[Floats, float]:
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - see above
 
-
-def _logistic(rows: Floats, labels: Floats, heft: Floats, inverse_penalty: float) -> tuple[Floats, float]:
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - only learning needs it, and it loads slowly
-
-    model = LogisticRegression(C=inverse_penalty, max_iter=3000)
+    model = LogisticRegression(C=REGULARISATION, max_iter=3000)
     model.fit(rows, labels, sample_weight=heft * heft.size / heft.sum())
     return model.coef_[0].astype(np.float64), float(model.intercept_[0])
 
 
-def _enrolled(detector: NearestRecent2, rows: Floats, kinds: NDArray[np.uint8], layout: Layout) -> Template:
-    return detector.enroll([Sample(row, float(at)) for at, row in enumerate(rows)], kinds, layout)
+def _medians(rows: Floats) -> Floats:
+    """Median of each column without its gaps; a column of gaps gives NaN."""
+    found = np.full(rows.shape[1], np.nan)
+    some = np.isfinite(rows).any(axis=0)
+    found[some] = np.nanmedian(rows[:, some], axis=0)
+    return found
 
 
-def _spread_out(rows: Floats, count: int) -> Floats:
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
+def _means(rows: Floats) -> Floats:
+    found = np.full(rows.shape[1], np.nan)
+    some = np.isfinite(rows).any(axis=0)
+    found[some] = np.nanmean(rows[:, some], axis=0)
+    return found

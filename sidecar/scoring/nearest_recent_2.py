@@ -30,7 +30,8 @@ from sidecar.scoring import contract
 from sidecar.scoring.fitted import CONSTANTS
 from sidecar.scoring.form import Form
 
-RECENT = 30
+RECENT = 50  # samples that are kept: what a background (``cohort``) compares with
+COMPARED = 30  # the newest of them, which alone count here
 NEIGHBOURS = 5
 CLIP = 3.5
 HALF_LIFE = 15.0  # samples
@@ -55,7 +56,7 @@ class NearestRecent2:
         self._form = form
 
     def enroll(self, samples: Sequence[Sample], kinds: NDArray[np.uint8], layout: Layout) -> Template:
-        """See ``OneClassDetector.enroll``; 1 to 200 samples, of which the newest 30 are kept as they are."""
+        """See ``OneClassDetector.enroll``; 1 to 200 samples, of which the newest 50 are kept as they are."""
         rows = transform(contract.newest(samples, kinds), kinds)
         age = np.arange(rows.shape[0])[::-1]
         present = np.isfinite(rows)
@@ -141,7 +142,7 @@ class NearestRecent2:
 
     def _to_recent(self, template: Template, compared: "_Compared") -> tuple[Floats, Floats]:
         """Distance of m points to each recent sample, (m, k), and its parts by feature, (m, k, d)."""
-        parts = np.abs(compared.points[:, None, :] - template.recent)
+        parts = np.abs(compared.points[:, None, :] - template.recent[-COMPARED:])
         parts /= template.scale
         np.minimum(parts, CLIP, out=parts)  # keeps NaN
         if not compared.gaps:

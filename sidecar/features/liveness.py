@@ -1,0 +1,113 @@
+"""Signs that typing was made by software or typed before, apart from the question whose typing it is.
+
+Pure functions over the timings of one field: ``hold``, shape (n,), and ``down_down``, shape (n,) or (n - 1,), in ms,
+NaN where missing. They speak of one attempt at a time and never of a person's worth: a sign asks for a second factor,
+nothing more. Thresholds were set on repetitions 1-200 of the CMU set (Killourhy & Maxion 2009) and hold for the MEU set
+(touch) too; docs/evaluation.md has the shares of real people that are flagged, also where typing is slow, keys repeat
+or stick. Slowness is no sign, and neither is a long hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from sidecar.domain.biometrics import Floats
+
+FEWEST = 4  # timings of a kind below which nothing is said
+FEWEST_EVEN = 6  # below which their spread says nothing: with four, one login of twenty is that even by chance
+REGULAR_HOLD = 0.04  # coefficient of variation; the least of 10,200 logins of 51 people is .046
+REGULAR_STEP = 0.10  # least of the same logins .172; on a touch keyboard .097 of 2,856
+FASTEST_STEP = 40.0  # ms, median of a login; the least of 10,200 is 101 on a hard text, expert text goes to 60
+FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that people had is 8
+COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
+LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
+TYPICAL = 0.13  # mean |ln(timing / usual timing)|; .3% of logins are nearer to what is usual
+
+
+class Sign(StrEnum):
+    """What is strange about an attempt."""
+
+    TOO_REGULAR = "too_regular"  # all holds or all steps nearly alike
+    QUANTISED = "quantised"  # hold times from a list of one or two values
+    IMPOSSIBLE_SPEED = "impossible_speed"
+    COPIED = "copied"  # nearly the same timings as an earlier attempt
+    TOO_USUAL = "too_usual"  # nearer to what everybody does than anybody is
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What people usually do with one text that is known to be shared: medians by position, ms, shape (n,) and (s,)."""
+
+    hold: Floats
+    down_down: Floats
+
+
+def machine_signs(hold: Floats, down_down: Floats) -> tuple[Sign, ...]:
+    """Signs in the attempt itself, in the order of ``Sign``. Raises ValueError on other shapes than (n,)."""
+    held, steps = _present(hold), _present(down_down)
+    found = []
+    if _even(held, REGULAR_HOLD) or _even(steps, REGULAR_STEP):
+        found.append(Sign.TOO_REGULAR)
+    if held.size > FEWEST_DISTINCT and np.unique(np.round(held, 1)).size < FEWEST_DISTINCT:
+        found.append(Sign.QUANTISED)
+    if steps.size >= FEWEST and float(np.median(steps)) < FASTEST_STEP:
+        found.append(Sign.IMPOSSIBLE_SPEED)
+    return tuple(found)
+
+
+def copied(hold: Floats, down_down: Floats, earlier: Sequence[tuple[Floats, Floats]]) -> bool:
+    """Whether the attempt nearly repeats one of the earlier ones, stored or merely seen.
+
+    ``earlier``: their holds and down-downs, of the same lengths; others are passed over. Jitter of up to about 5 ms a
+    timing is seen through. The more attempts are remembered, the more often people repeat themselves by chance; 200
+    are what the threshold was set for.
+    """
+    own = np.concatenate([hold, down_down])
+    return any(_near(own, np.concatenate([one, two])) for one, two in earlier if (one.shape, two.shape) == (hold.shape, down_down.shape))
+
+
+def too_usual(hold: Floats, down_down: Floats, usual: Usual) -> bool:
+    """Whether the attempt is nearer to what is usual for a shared text than people are.
+
+    Raises ValueError where the shapes differ from those of ``usual``.
+    """
+    if (hold.shape, down_down.shape) != (usual.hold.shape, usual.down_down.shape):
+        raise ValueError("the usual timings are of another text")
+    pair = np.concatenate([hold, down_down]), np.concatenate([usual.hold, usual.down_down])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.abs(np.log(np.maximum(pair[0], 1.0) / np.maximum(pair[1], 1.0)))
+    known = ratio[np.isfinite(ratio)]
+    return known.size >= 2 * FEWEST and float(known.mean()) < TYPICAL
+
+
+def usual_of(people: Sequence[tuple[Floats, Floats]]) -> Usual:
+    """Medians over people's attempts at a shared text: holds (m, n) and down-downs (m, s) of each, every one as heavy.
+
+    Only for people who agreed to be part of it. Raises ValueError on nobody, or on shapes that differ.
+    """
+    if not people:
+        raise ValueError("nobody to learn the usual timings from")
+    holds = np.stack([np.nanmedian(hold, axis=0) for hold, _ in people])
+    steps = np.stack([np.nanmedian(step, axis=0) for _, step in people])
+    return Usual(np.nanmedian(holds, axis=0), np.nanmedian(steps, axis=0))
+
+
+def _near(own: Floats, other: Floats) -> bool:
+    away = np.abs(own - other)
+    known = away[np.isfinite(away)]
+    return known.size >= FEWEST and float(known.mean()) <= min(COPY_MS * known.size, LARGEST_COPY_MS)
+
+
+def _even(timings: Floats, least: float) -> bool:
+    if timings.size < FEWEST_EVEN:
+        return False
+    mean = float(timings.mean())
+    return mean > 0 and float(timings.std()) < least * mean
+
+
+def _present(timings: Floats) -> Floats:
+    if timings.ndim != 1:
+        raise ValueError(f"timings need shape (n,), not {timings.shape}")
+    return timings[np.isfinite(timings)]
