@@ -44,6 +44,8 @@ GENUINE_AIM = 0.085  # share of genuine logins challenged by the shipped thresho
 _SEED = 1
 FIRST = NearestRecent()
 LAYOUTS: tuple[Layout, ...] = ("positions", "summary")
+# Quantiles have no usual holds and no rhythm: of the summary layout only nearness, with and without the tempo, counts.
+USED: dict[Layout, tuple[int, ...]] = {"positions": (0, 1, 2, 3), "summary": (0, 2)}
 
 
 def fit(data: dict[str, Floats]) -> dict[str, object]:
@@ -228,7 +230,7 @@ def second_constants(data: dict[str, Floats]) -> tuple[Form, dict[Layout, Calibr
         detector = NearestRecent2(form)
         designs = position_designs() if layout == "positions" else (summary(),)
         measured[layout] = list(cells(data, detector, designs, grid=ANOTHER_DAY, measure=detector.parts))
-        weights[layout] = part_weights(measured[layout])
+        weights[layout] = part_weights(measured[layout], USED[layout])
     form = Form(form.scale, form.hold, weights, provenance="")
     made: dict[Layout, Calibration] = {}
     for layout, chosen in measured.items():
@@ -240,13 +242,13 @@ def second_constants(data: dict[str, Floats]) -> tuple[Form, dict[Layout, Calibr
     return form, made
 
 
-def part_weights(chosen: list[Cell]) -> Four:
+def part_weights(chosen: list[Cell], used: tuple[int, ...]) -> Four:
     """Logistic regression on the parts; cells and classes weigh the same. Parts of negative weight are left out."""
     rows = np.concatenate([part for cell in chosen for part in (cell.genuine, cell.impostor)])
     sizes = [len(part) for cell in chosen for part in (cell.genuine, cell.impostor)]
     labels = np.repeat(np.tile([0, 1], len(chosen)), sizes)
     weights = np.repeat(1.0 / np.array(sizes, dtype=np.float64), sizes)
-    kept = list(range(len(PART_NAMES)))
+    kept = list(used)
     while True:
         model = LogisticRegression(C=1e4, max_iter=2000)
         model.fit(rows[:, kept], labels, sample_weight=weights * weights.size / weights.sum())
