@@ -130,6 +130,20 @@ def evaluate_keystroke(
     )
 
 
+@evaluate.command("attacks")
+def evaluate_attacks(
+    data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],
+    detector: Annotated[str, typer.Option(help="A detector's name.")] = "nearest-recent-2",
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    poisoning: Annotated[bool, typer.Option("--poisoning/--no-poisoning", help="Play the poisoning too.")] = True,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+) -> None:
+    """Measure what bots, replays and poisoning reach, with and without the checks against them."""
+    from sidecar.evaluation.attacks.command import run_attacks
+
+    run_attacks(data=data, detector=detector, seed=seed, poisoning=poisoning, json_path=json)
+
+
 keys = typer.Typer(no_args_is_help=True, help="Master keys and users' keys.")
 subject = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
 app.add_typer(keys, name="keys")

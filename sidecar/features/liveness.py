@@ -57,15 +57,21 @@ def machine_signs(hold: Floats, down_down: Floats) -> tuple[Sign, ...]:
     return tuple(found)
 
 
-def copied(hold: Floats, down_down: Floats, earlier: Sequence[tuple[Floats, Floats]]) -> bool:
-    """Whether the attempt nearly repeats one of the earlier ones, stored or merely seen.
+def copied(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_down: Floats) -> bool:
+    """Whether the attempt nearly repeats one of k earlier ones, stored or merely seen: holds (k, n), down-downs (k, s).
 
-    ``earlier``: their holds and down-downs, of the same lengths; others are passed over. Jitter of up to about 5 ms a
-    timing is seen through. The more attempts are remembered, the more often people repeat themselves by chance; 200
-    are what the threshold was set for.
+    Jitter of up to about 5 ms a timing is seen through. The more attempts are remembered, the more often people repeat
+    themselves by chance; 200 are what the threshold was set for. Raises ValueError on shapes that do not fit.
     """
     own = np.concatenate([hold, down_down])
-    return any(_near(own, np.concatenate([one, two])) for one, two in earlier if (one.shape, two.shape) == (hold.shape, down_down.shape))
+    earlier = np.concatenate([earlier_hold, earlier_down_down], axis=1)
+    if earlier.shape[1] != own.size:
+        raise ValueError(f"earlier attempts of shape {earlier.shape} do not fit one of {own.size} timings")
+    away = np.abs(earlier - own)
+    known = np.isfinite(away)
+    count = known.sum(axis=1)
+    mean = np.where(known, away, 0.0).sum(axis=1) / np.maximum(count, 1)
+    return bool(((count >= FEWEST) & (mean <= np.minimum(COPY_MS * count, LARGEST_COPY_MS))).any())
 
 
 def too_usual(hold: Floats, down_down: Floats, usual: Usual) -> bool:
@@ -92,12 +98,6 @@ def usual_of(people: Sequence[tuple[Floats, Floats]]) -> Usual:
     holds = np.stack([np.nanmedian(hold, axis=0) for hold, _ in people])
     steps = np.stack([np.nanmedian(step, axis=0) for _, step in people])
     return Usual(np.nanmedian(holds, axis=0), np.nanmedian(steps, axis=0))
-
-
-def _near(own: Floats, other: Floats) -> bool:
-    away = np.abs(own - other)
-    known = away[np.isfinite(away)]
-    return known.size >= FEWEST and float(known.mean()) <= min(COPY_MS * known.size, LARGEST_COPY_MS)
 
 
 def _even(timings: Floats, least: float) -> bool:

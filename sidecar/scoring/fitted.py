@@ -10,7 +10,7 @@ CONSTANTS = Form(
     hold={"positions": (0.2922, 0.041), "summary": (0.2905, 0.0416)},
     weights={
         "positions": (9.747, 4.282, 0.965, 1.651),
-        "summary": (6.29, 4.283, 0.42, 2.104),
+        "summary": (5.865, 0.0, 0.148, 0.0),
     },
     provenance="CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only; spreads of pressure"
     " and size: MEU-Mobile KSD 2016, 56 subjects, repetitions 6-35."

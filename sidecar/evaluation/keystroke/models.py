@@ -16,6 +16,7 @@ from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.nearest_recent import NearestRecent
 from sidecar.scoring.nearest_recent_2 import NearestRecent2
 from sidecar.scoring.scaled_manhattan import ScaledManhattan
+from sidecar.scoring.trained import Trained
 from sidecar.storage.arrays import pack_template
 
 
@@ -128,12 +129,12 @@ class _ProductFitted:
         return len(pack_template(self.template))
 
 
-SLOW = {"isolation-forest-1": 25, "autoencoder-1": 25}  # logins between two trainings where each one is learned
+SLOW = 25  # logins between two trainings of scikit-learn's estimators, where each login is learned
 
 
 def product_models() -> dict[str, Model]:
     """Every detector of the product by name."""
     found: dict[str, Model] = {}
     for name, detector in DETECTORS.items():
-        found[name] = ProductModel(detector, CALIBRATIONS.get(name, {}).get("positions"), SLOW.get(name, 1))
+        found[name] = ProductModel(detector, CALIBRATIONS.get(name, {}).get("positions"), SLOW if isinstance(detector, Trained) else 1)
     return found

@@ -84,9 +84,17 @@ class Work:
         return [
             Task(data, setting, model, user)
             for (data, setting), users in self.users.items()
-            for model in self.models
+            for model in models_of(setting, self.models)
             for user in users
         ]
+
+
+def models_of(setting: str, models: Sequence[str]) -> list[str]:
+    """Who takes part in a setting: in those of the cohort only who learns from one, and the yardstick.
+
+    The others would be scored as in the setting of that name without a cohort.
+    """
+    return [name for name in models if not setting.startswith("cohort") or name in (NearestRecent2.name, YARDSTICK)]
 
 
 def planned(sets: Sequence[KeystrokeSet], settings: Sequence[str], models: Sequence[str], seed: int) -> Work:
@@ -111,7 +119,8 @@ def measure(work: Work, jobs: int, advance: Callable[[int], None], total: Callab
             parts += _parts(work, data, setting, chosen)
         else:
             reason = "not applicable: fewer than two people with enough repetitions, sessions or columns"
-            parts += [Part(empty_row(work.sets[data].name, setting, model, reason)) for model in work.models]
+            absent = models_of(setting, work.models)
+            parts += [Part(empty_row(work.sets[data].name, setting, model, reason)) for model in absent]
     return parts
 
 
