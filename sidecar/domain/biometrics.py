@@ -17,7 +17,6 @@ Layout = Literal["positions", "summary"]
 Parts = Mapping[str, NDArray[Any]]
 
 
-
 class Kind(IntEnum):
     """What one number of a keystroke feature vector measures."""
 

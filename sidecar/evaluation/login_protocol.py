@@ -96,8 +96,5 @@ def _scaled(distances: Floats, samples: int, scale: str, detector: str) -> Float
     if scale == "distance":
         return distances
     return np.array(
-        [
-            to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions", detector=detector)
-            for d in distances
-        ]
+        [to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions", detector=detector) for d in distances]
     )

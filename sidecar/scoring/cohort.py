@@ -29,7 +29,15 @@ GENUINE = 20  # own samples tried on each of a member's earlier templates
 EARLIER = (0.25, 0.5, 0.75)  # of a member's samples, what these templates are made of
 CONFIDENT_MEMBERS = 10.0  # at so many members background and strict score weigh the same
 REGULARISATION = 1.0  # inverse strength of the penalty on standardised inputs
-INPUT_NAMES = ("nearest", "whitened", "to members", "spread over members", "first tries", "last tries", "spread of tries")
+INPUT_NAMES = (
+    "nearest",
+    "whitened",
+    "to members",
+    "spread over members",
+    "first tries",
+    "last tries",
+    "spread of tries",
+)
 
 _WINDOW = 30  # samples over which the usual spread is measured
 _LOCAL = 10  # samples whose mean stands for the person at that time

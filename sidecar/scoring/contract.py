@@ -76,10 +76,8 @@ def newest(samples: Sequence[Sample], kinds: NDArray[np.uint8]) -> Floats:
     if not usable.any():
         raise ValueError("no sample with a timing to enroll")
     rows, at = rows[usable], at[usable]
-    if np.unique(at).size == at.size:
-        order = np.argsort(at)
-    else:
-        order = np.lexsort((*np.nan_to_num(rows, nan=-1e300).T[::-1], at))
+    tied = np.unique(at).size < at.size
+    order = np.lexsort((*np.nan_to_num(rows, nan=-1e300).T[::-1], at)) if tied else np.argsort(at)
     return rows[order[-MAX_SAMPLES:]]
 
 

@@ -54,7 +54,12 @@ class Distinguishability:
 
 
 def distinguishability(
-    own: Sequence[float], others: Sequence[float], *, threshold: float, samples: Sequence[Floats] = (), kinds: Floats | None = None
+    own: Sequence[float],
+    others: Sequence[float],
+    *,
+    threshold: float,
+    samples: Sequence[Floats] = (),
+    kinds: Floats | None = None,
 ) -> Distinguishability:
     """Estimate from scores (higher = more impostor-like), and look at the samples themselves.
 

@@ -32,9 +32,14 @@ class IsolationForest(Trained):
             path.append(_depths(tree.children_left, tree.children_right) + _usual_path(tree.n_node_samples))
             start += tree.node_count
         usual = TREES * _usual_path(np.array([fitted.max_samples_]))
-        ints = {"roots": np.array(roots), "left": left, "right": right, "feature": feature}
+        found = {
+            "roots": np.array(roots),
+            "left": np.concatenate(left),
+            "right": np.concatenate(right),
+            "feature": np.concatenate(feature),
+        }
         return {
-            **{key: np.concatenate([np.atleast_1d(part) for part in value]).astype(np.int32) for key, value in ints.items()},
+            **{name: part.astype(np.int32) for name, part in found.items()},
             "threshold": np.concatenate(threshold).astype(np.float64),
             "path": np.concatenate(path).astype(np.float64),
             "usual": usual.astype(np.float64),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.domain.biometrics import Layout
-from sidecar.scoring import CALIBRATED, DETECTORS, calibration
+from sidecar.scoring import calibration
 from sidecar.scoring.calibration import CHALLENGE_LLR, LIMIT, combine, confidence, distance_at, to_llr
 from sidecar.scoring.calibrations import CALIBRATIONS
 
@@ -59,7 +59,9 @@ def test_more_evidence_is_never_less_steep(layout: Layout) -> None:
 
 def test_known_answers() -> None:
     assert llr(1.663, 30, 10) == pytest.approx(0.892, abs=0.002)
-    assert distance_at(CHALLENGE_LLR, features=30, samples=10, layout="positions", detector=FIRST) == pytest.approx(1.664, abs=0.001)
+    assert distance_at(CHALLENGE_LLR, features=30, samples=10, layout="positions", detector=FIRST) == pytest.approx(
+        1.664, abs=0.001
+    )
     assert llr(1.0, 30, 10) == pytest.approx(-4.098, abs=0.01)
     assert llr(1.0, 21, 10, "summary") == pytest.approx(-2.265, abs=0.01)
 
@@ -126,6 +128,10 @@ def test_combining_is_symmetric_bounded_and_monotone(llrs: list[float], index: i
 
 
 def test_constants_say_where_they_come_from() -> None:
-    for each in (*(each for found in CALIBRATIONS.values() for each in found.values()), calibration.COMBINATION, calibration.EVIDENCE):
+    for each in (
+        *(each for found in CALIBRATIONS.values() for each in found.values()),
+        calibration.COMBINATION,
+        calibration.EVIDENCE,
+    ):
         for part in ("51 subjects", "repetitions 1-200 only", "sidecar.evaluation.fit_calibration"):
             assert part in each.provenance

@@ -116,5 +116,3 @@ def _timings(data: KeystrokeSet, values: Floats) -> Timings:
 
 def _rows(timings: Timings, rows: slice | Flags) -> Timings:
     return timings[0][rows], timings[1][rows]
-
-

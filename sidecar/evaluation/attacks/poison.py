@@ -30,9 +30,7 @@ class Worn:
     own_learned: float
 
 
-def wear(
-    data: KeystrokeSet, model: Model, quantile: float | None, seed: int, advance: Callable[[int], None]
-) -> Worn:
+def wear(data: KeystrokeSet, model: Model, quantile: float | None, seed: int, advance: Callable[[int], None]) -> Worn:
     """Play the pressure on everybody; ``absorbed`` and ``own_learned``: attempts and own logins learned, mean a person."""
     genuine, impostor, absorbed, learned = [], [], [], []
     for user in range(len(data.people)):
@@ -58,7 +56,8 @@ def _wear_one(
     limit = -np.inf if quantile is None else float(np.quantile(before, quantile))
     stored = list(values[:START])
     fitted = model.fit(np.stack(stored), data.kinds, seed)
-    genuine, impostor = [], []
+    genuine: list[float] = []
+    impostor: list[float] = []
     taken = kept = tried = 0
     for place, row in enumerate(values[START:END]):
         until = round((place + 1) * len(pool) / (END - START))

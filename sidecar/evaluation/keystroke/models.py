@@ -10,8 +10,8 @@ from sidecar.domain.biometrics import Floats, Sample, Template
 from sidecar.evaluation.keystroke import halves
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.scoring import DETECTORS
-from sidecar.scoring.calibration import CALIBRATIONS, llr_by
-from sidecar.scoring.calibrations import Calibration
+from sidecar.scoring.calibration import llr_by
+from sidecar.scoring.calibrations import CALIBRATIONS, Calibration
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.nearest_recent import NearestRecent
 from sidecar.scoring.nearest_recent_2 import NearestRecent2
@@ -136,5 +136,7 @@ def product_models() -> dict[str, Model]:
     """Every detector of the product by name."""
     found: dict[str, Model] = {}
     for name, detector in DETECTORS.items():
-        found[name] = ProductModel(detector, CALIBRATIONS.get(name, {}).get("positions"), SLOW if isinstance(detector, Trained) else 1)
+        found[name] = ProductModel(
+            detector, CALIBRATIONS.get(name, {}).get("positions"), SLOW if isinstance(detector, Trained) else 1
+        )
     return found

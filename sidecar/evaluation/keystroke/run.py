@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from multiprocessing import get_context
 from typing import ClassVar, NamedTuple, TypeVar
@@ -226,9 +227,7 @@ def _play(task: Task) -> Played:
             return play_confirmed(data, plan, model, task.user, here.seed, limit=limit)
         if isinstance(plan, Disjoint):
             if uses_cohort(task.setting, task.model):
-                return cohorts.play_disjoint(
-                    data, plan, task.user, lambda one, two: here.background(task.data, plan, one, two)
-                )
+                return cohorts.play_disjoint(data, plan, task.user, partial(here.background, task.data, plan))
             plan = plan.stages
         return play(data, plan, model, task.user, here.seed)
 
