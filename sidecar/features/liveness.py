@@ -23,7 +23,10 @@ FASTEST_STEP = 40.0  # ms, median of a login; the least of 10,200 is 101 on a ha
 FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that people had is 8
 COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
 LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
-TYPICAL = 0.13  # mean |ln(timing / usual timing)|; .3% of logins are nearer to what is usual
+TYPICAL = 0.12  # mean |ln(timing / usual timing)|; .18% of logins are nearer to what is usual
+UNRELATED = -0.1  # correlation of ln(step) with the text's usual ones; .1% of logins are below, and 39% of uniform ones
+FEWEST_RELATED = 8  # steps below which that correlation says nothing
+VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
 
 
 class Sign(StrEnum):
@@ -34,6 +37,7 @@ class Sign(StrEnum):
     IMPOSSIBLE_SPEED = "impossible_speed"
     COPIED = "copied"  # nearly the same timings as an earlier attempt
     TOO_USUAL = "too_usual"  # nearer to what everybody does than anybody is
+    UNRELATED = "unrelated"  # easy and hard steps of the text do not differ, or the wrong way round
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +78,21 @@ def copied(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_d
     return bool(((count >= FEWEST) & (mean <= np.minimum(COPY_MS * count, LARGEST_COPY_MS))).any())
 
 
-def too_usual(hold: Floats, down_down: Floats, usual: Usual) -> bool:
-    """Whether the attempt is nearer to what is usual for a shared text than people are.
+def shared_text_signs(hold: Floats, down_down: Floats, usual: Usual) -> tuple[Sign, ...]:
+    """Signs against what is usual for a shared text: nearer to it than people are, or nothing like it.
 
     Raises ValueError where the shapes differ from those of ``usual``.
     """
     if (hold.shape, down_down.shape) != (usual.hold.shape, usual.down_down.shape):
         raise ValueError("the usual timings are of another text")
-    pair = np.concatenate([hold, down_down]), np.concatenate([usual.hold, usual.down_down])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.abs(np.log(np.maximum(pair[0], 1.0) / np.maximum(pair[1], 1.0)))
-    known = ratio[np.isfinite(ratio)]
-    return known.size >= 2 * FEWEST and float(known.mean()) < TYPICAL
+    found = []
+    holds, steps = _logarithms(hold, usual.hold), _logarithms(down_down, usual.down_down)
+    known = np.concatenate([holds[0] - holds[1], steps[0] - steps[1]])
+    if known.size >= 2 * FEWEST and float(np.abs(known).mean()) < TYPICAL:
+        found.append(Sign.TOO_USUAL)
+    if steps[0].size >= FEWEST_RELATED and float(steps[1].std()) >= VARIED and _correlation(*steps) < UNRELATED:
+        found.append(Sign.UNRELATED)
+    return tuple(found)
 
 
 def usual_of(people: Sequence[tuple[Floats, Floats]]) -> Usual:
@@ -98,6 +105,18 @@ def usual_of(people: Sequence[tuple[Floats, Floats]]) -> Usual:
     holds = np.stack([np.nanmedian(hold, axis=0) for hold, _ in people])
     steps = np.stack([np.nanmedian(step, axis=0) for _, step in people])
     return Usual(np.nanmedian(holds, axis=0), np.nanmedian(steps, axis=0))
+
+
+def _logarithms(timings: Floats, usual: Floats) -> tuple[Floats, Floats]:
+    """Logarithms of both where both are there, of at least 1 ms."""
+    known = np.isfinite(timings) & np.isfinite(usual)
+    return np.log(np.maximum(timings[known], 1.0)), np.log(np.maximum(usual[known], 1.0))
+
+
+def _correlation(one: Floats, two: Floats) -> float:
+    one, two = one - one.mean(), two - two.mean()
+    size = float(np.sqrt((one @ one) * (two @ two)))
+    return float(one @ two) / size if size > 0 else 0.0
 
 
 def _even(timings: Floats, least: float) -> bool:

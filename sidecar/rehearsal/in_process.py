@@ -16,6 +16,7 @@ from sidecar.evaluation.synthetic import probe_of
 from sidecar.main import Sidecar, build
 from sidecar.rehearsal.payload import hidden_field
 from sidecar.rehearsal.script import Login, Script
+from sidecar.scoring import SHIPPED
 
 TENANT = "rehearsal"
 ISSUER = "http://localhost"
@@ -25,9 +26,9 @@ TOGETHER = 32
 Decided = list[tuple[Login, Action]]
 
 
-async def play(script: Script, progress: Callable[[], None]) -> Decided:
+async def play(script: Script, progress: Callable[[], None], *, detector: str = SHIPPED) -> Decided:
     """Enroll, freeze, play every login, pass the second factor where a genuine one is asked for it."""
-    async with frozen_sidecar() as sidecar:
+    async with frozen_sidecar({"detector": detector}) as sidecar:
         for subject, enrolled in script.enrolled.items():
             await enroll(sidecar, TENANT, subject, [probe_of(rows) for rows in enrolled], origin="rehearsal")
         gate = asyncio.Semaphore(TOGETHER)

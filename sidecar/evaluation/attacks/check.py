@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.evaluation.attacks.make import Timings
-from sidecar.features.liveness import Sign, Usual, copied, machine_signs, too_usual
+from sidecar.features.liveness import Sign, Usual, copied, machine_signs, shared_text_signs
 
 Flags = NDArray[np.bool_]
 
@@ -28,9 +28,7 @@ def checked(attempts: Timings, usual: Usual, remembered: Timings | None, own: Se
     """
     flags, signs = [], Counter[str]()
     for number, (hold, step) in enumerate(zip(*attempts, strict=True)):
-        found = [str(sign) for sign in machine_signs(hold, step)]
-        if too_usual(hold, step, usual):
-            found.append(str(Sign.TOO_USUAL))
+        found = [str(sign) for sign in (*machine_signs(hold, step), *shared_text_signs(hold, step, usual))]
         if remembered is not None:
             first, last = (0, own[number]) if own is not None else (0, len(remembered[0]))
             first = max(first, last - MEMORY) if own is not None else first

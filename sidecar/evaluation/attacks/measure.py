@@ -92,8 +92,14 @@ def _attack_one(
 
 
 def _threshold(genuine: Floats, flagged: Flags) -> float:
-    """Score from which an attempt is rejected, so that with the flagged ones at most 5% are."""
-    return float(np.quantile(np.where(flagged, np.inf, genuine), 1.0 - FRR, method="higher"))
+    """Score from which an attempt is rejected, so that with the flagged ones 5% are.
+
+    Where more than that are flagged, everything above what the person reached unflagged is still rejected.
+    """
+    wanted = float(np.quantile(np.where(flagged, np.inf, genuine), 1.0 - FRR, method="higher"))
+    if np.isfinite(wanted) or flagged.all():
+        return wanted
+    return float(np.nextafter(genuine[~flagged].max(), np.inf))
 
 
 def _scorer(data: KeystrokeSet, fitted: Fitted) -> Callable[[Timings], Floats]:
