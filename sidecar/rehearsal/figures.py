@@ -34,9 +34,14 @@ def compared(
     same people for both. Raises ValueError where the logins are not the same.
     """
     found: dict[str, dict[str, object]] = {}
-    kinds: tuple[Kind, ...] = ("genuine", "first", "practised")
-    for kind in kinds:
-        one, two = _by_victim(first, kind), _by_victim(now, kind)
+    kinds: dict[str, tuple[Kind, ...]] = {
+        "genuine": ("genuine",),
+        "first": ("first",),
+        "practised": ("practised",),
+        "impostors": ("first", "practised"),
+    }
+    for name, chosen in kinds.items():
+        one, two = _by_victim(first, chosen), _by_victim(now, chosen)
         if one.keys() != two.keys() or any(len(one[victim]) != len(two[victim]) for victim in one):
             raise ValueError("the two rehearsals are not of the same logins")
         if not one:
@@ -48,7 +53,7 @@ def compared(
         sums = drawn @ pairs
         edges = np.quantile((sums[:, 1] - sums[:, 0]) / sums[:, 2], (0.025, 0.975))
         total = pairs.sum(axis=0)
-        found[kind] = {
+        found[name] = {
             "first": float(total[0] / total[2]),
             "now": float(total[1] / total[2]),
             "ci95": [float(edge) for edge in edges],
@@ -56,9 +61,9 @@ def compared(
     return found
 
 
-def _by_victim(decided: Sequence[tuple[Login, Action]], kind: Kind) -> dict[str, list[bool]]:
+def _by_victim(decided: Sequence[tuple[Login, Action]], kinds: tuple[Kind, ...]) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {}
     for login, action in decided:
-        if login.kind == kind:
+        if login.kind in kinds:
             found.setdefault(login.victim, []).append(action is not Action.ALLOW)
     return found

@@ -10,7 +10,7 @@ LEAST_VARIANCE = 0.25  # added to each; with few samples a feature may not look 
 
 
 class GaussianMixture(Trained):
-    """Detector ``gaussian-mixture-1``: negative log density, less its value were all components at the probe."""
+    """Detector ``gaussian-mixture-1``: root of twice the negative log density by d, less its least."""
 
     name = "gaussian-mixture-1"
 
@@ -33,4 +33,4 @@ class GaussianMixture(Trained):
         highest = np.log(np.maximum(parts["heft"], 1e-300)) - np.log(spread).sum(axis=1)
         away = (((rows[:, None, :] - parts["means"]) / spread) ** 2).sum(axis=2)
         found: Floats = np.logaddexp.reduce(highest) - np.logaddexp.reduce(highest - away / 2.0, axis=1)
-        return np.maximum(found, 0.0)
+        return np.sqrt(np.maximum(found, 0.0) * 2.0 / rows.shape[1])

@@ -9,7 +9,7 @@ NU = 0.5
 
 
 class OneClassSvm(Trained):
-    """Detector ``one-class-svm-1``: the sum of the coefficients less the decision's kernel sum."""
+    """Detector ``one-class-svm-1``: one less the decision's kernel sum by the sum of its coefficients."""
 
     name = "one-class-svm-1"
 
@@ -23,5 +23,6 @@ class OneClassSvm(Trained):
     def score(self, parts: Parts, rows: Floats) -> Floats:
         """See ``Trained.score``."""
         gaps = ((rows[:, None, :] - parts["vectors"]) ** 2).sum(axis=2)
-        found: Floats = np.maximum((1.0 - np.exp(-gaps / rows.shape[1])) @ parts["heft"], 0.0)
+        heft = parts["heft"] / parts["heft"].sum()  # which grows with the number of samples
+        found: Floats = np.maximum((1.0 - np.exp(-gaps / rows.shape[1])) @ heft, 0.0)
         return found
