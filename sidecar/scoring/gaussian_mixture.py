@@ -33,4 +33,5 @@ class GaussianMixture(Trained):
         highest = np.log(np.maximum(parts["heft"], 1e-300)) - np.log(spread).sum(axis=1)
         away = (((rows[:, None, :] - parts["means"]) / spread) ** 2).sum(axis=2)
         found: Floats = np.logaddexp.reduce(highest) - np.logaddexp.reduce(highest - away / 2.0, axis=1)
-        return np.sqrt(np.maximum(found, 0.0) * 2.0 / rows.shape[1])
+        root: Floats = np.sqrt(np.maximum(found, 0.0) * 2.0 / rows.shape[1])
+        return root
