@@ -143,4 +143,20 @@ CALIBRATIONS: dict[str, dict[Layout, Calibration]] = {
             " (minimum .689), ECE .101.",
         ),
     },
+    "gaussian-mixture-1": {
+        "positions": Calibration(
+            slope=(1.705, 0.562, 0.143),
+            offset=(4.624, 1.605, -0.102),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .646"
+            " (minimum .610), ECE .065.",
+        ),
+        "summary": Calibration(
+            slope=(1.319, 0.0, 0.192),
+            offset=(3.499, 0.0, 0.051),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .642"
+            " (minimum .632), ECE .022.",
+        ),
+    },
 }
