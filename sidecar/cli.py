@@ -147,6 +147,20 @@ def evaluate_keystroke(
     )
 
 
+@evaluate.command("attacks")
+def evaluate_attacks(
+    data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],
+    detector: Annotated[str, typer.Option(help="A detector's name.")] = "nearest-recent-2",
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    poisoning: Annotated[bool, typer.Option("--poisoning/--no-poisoning", help="Play the poisoning too.")] = True,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+) -> None:
+    """Measure what bots, replays and poisoning reach, with and without the checks against them."""
+    from sidecar.evaluation.attacks.command import run_attacks
+
+    run_attacks(data=data, detector=detector, seed=seed, poisoning=poisoning, json_path=json)
+
+
 def main() -> None:
     """Run the command; our own errors become one line and exit code 2."""
     try:

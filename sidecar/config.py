@@ -134,7 +134,7 @@ class Settings(_Frozen):
     database: str | None = None
     keys: KeySettings = KeySettings()
     policy: Path | None = None
-    detector: str = "nearest-recent-1"
+    detector: str = "nearest-recent-2"
     deadline_ms: int = Field(default=400, ge=20, le=10_000)
     idps: tuple[IdpSettings, ...] = Field(min_length=1)
     learning: LearningSettings = LearningSettings()

@@ -4,15 +4,17 @@ Units: times in milliseconds (float) once decoded; the wire carries integers of 
 A missing timing is NaN inside ``Probe.values``; it is never zero and never imputed here.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Layout = Literal["positions", "summary"]
+Parts = Mapping[str, NDArray[Any]]
 
 
 class Kind(IntEnum):
@@ -21,6 +23,8 @@ class Kind(IntEnum):
     HOLD = 0
     DOWN_DOWN = 1
     UP_DOWN = 2
+    PRESSURE = 3  # of a finger on a touch screen, in whatever unit: only ratios count
+    SIZE = 4  # of its contact area, likewise
 
 
 class Provenance(StrEnum):
@@ -99,7 +103,8 @@ class Template:
     """What is stored of a person for one field: plain arrays, in the feature space of the detector.
 
     ``center``, ``scale``: shape (d,). ``recent``: shape (k, d), newest last. ``kinds``: shape (d,).
-    ``samples``: how many confirmed samples the template rests on.
+    ``samples``: how many confirmed samples the template rests on. ``parts``: what else a detector needs, by name;
+    arrays of float32, float64, uint8 or int32.
     """
 
     detector: str
@@ -109,6 +114,7 @@ class Template:
     recent: Floats
     kinds: NDArray[np.uint8]
     samples: int
+    parts: Parts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,10 +89,12 @@ def score(
         practised.append(detector.distances(template, np.stack([block[window.practised - 1] for block in others])))
     samples = window.template[1] - window.template[0] + 1
     pooled = [np.concatenate(part) for part in (genuine, first, practised)]
-    return Trials(*(_scaled(part, samples, scale) for part in pooled))
+    return Trials(*(_scaled(part, samples, scale, detector.name) for part in pooled))
 
 
-def _scaled(distances: Floats, samples: int, scale: str) -> Floats:
+def _scaled(distances: Floats, samples: int, scale: str, detector: str) -> Floats:
     if scale == "distance":
         return distances
-    return np.array([to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions") for d in distances])
+    return np.array(
+        [to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions", detector=detector) for d in distances]
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Floats, Layout, Sample
+from sidecar.domain.biometrics import Floats, Layout, Sample, Template
 from sidecar.evaluation.datasets import hold_and_down_down
 from sidecar.features.keystroke import interleave, positions_kinds, summarize, summary_kinds
 from sidecar.scoring.contract import OneClassDetector
@@ -93,31 +93,54 @@ def position_designs() -> tuple[Design, ...]:
     return (*(span(keys, start) for keys, start in _SPANS), sixteen())
 
 
-def cells(data: dict[str, Floats], detector: OneClassDetector, designs: tuple[Design, ...]) -> Iterator[Cell]:
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Which trials are made. ``ends``: the templates' last repetitions; ``samples``: their sizes; ``later``: genuine
+    are the next 5 and the 5 so many repetitions after them, as far as they lie within 1-200.
+    """
+
+    ends: tuple[int, ...] = WINDOW_ENDS
+    samples: tuple[int, ...] = SAMPLES
+    later: tuple[int, ...] = (0,)
+
+
+FULL = Grid()
+ANOTHER_DAY = Grid(later=(0, 50))
+COARSE = Grid(ends=(50, 100, 150), samples=(5, 10, 30), later=(0, 50))
+
+Measure = Callable[[Template, Floats], Floats]
+
+
+def cells(
+    data: dict[str, Floats],
+    detector: OneClassDetector,
+    designs: tuple[Design, ...],
+    *,
+    grid: Grid = FULL,
+    measure: Measure | None = None,
+) -> Iterator[Cell]:
     """Every cell's trials; impostors are the other subjects' repetitions 1, 3 and 5 and 160, 180 and 200.
 
-    ``data`` as from ``load_cmu``; only repetitions 1-200 are read.
+    ``data`` as from ``load_cmu``; only repetitions 1-200 are read. ``measure``: what is kept of a template and probes
+    (m, d), an array whose first axis is m; the detector's distances if left out.
     """
+    kept = measure or detector.distances
     subjects = sorted(data)
     for design in designs:
         values = [design.make(*hold_and_down_down(data[s][:FIT_REPETITIONS])) for s in subjects]
         foreign = [v[[0, 2, 4, 159, 179, 199]] for v in values]
         for number, own in enumerate(values):
             others = np.concatenate([v for i, v in enumerate(foreign) if i != number])
-            for samples in SAMPLES:
-                yield _cell(number, design, samples, own, others, detector=detector)
-
-
-def _cell(
-    number: int, design: Design, samples: int, own: Floats, others: Floats, *, detector: OneClassDetector
-) -> Cell:
-    genuine, impostor = [], []
-    for turn, end in enumerate(e for e in WINDOW_ENDS if e >= samples):
-        chosen = [Sample(own[i], float(i)) for i in range(end - samples, end)]
-        template = detector.enroll(chosen, design.kinds, design.layout)
-        genuine.append(detector.distances(template, own[end : end + GENUINE_NEXT]))
-        impostor.append(detector.distances(template, others[turn % 2 :: 2]))
-    return Cell(number, design, samples, np.concatenate(genuine), np.concatenate(impostor))
+            for samples in grid.samples:
+                genuine, impostor = [], []
+                for turn, end in enumerate(e for e in grid.ends if e >= samples):
+                    chosen = [Sample(own[i], float(i)) for i in range(end - samples, end)]
+                    template = detector.enroll(chosen, design.kinds, design.layout)
+                    starts = [end + after for after in grid.later if end + after + GENUINE_NEXT <= FIT_REPETITIONS]
+                    tried = np.concatenate([own[start : start + GENUINE_NEXT] for start in starts])
+                    genuine.append(kept(template, tried))
+                    impostor.append(kept(template, others[turn % 2 :: 2]))
+                yield Cell(number, design, samples, np.concatenate(genuine), np.concatenate(impostor))
 
 
 def _partner(repetitions: int) -> NDArray[np.int64]:

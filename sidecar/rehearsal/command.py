@@ -12,10 +12,12 @@ from rich.table import Table
 
 from sidecar.errors import BadRequest
 from sidecar.rehearsal import browser, in_process
-from sidecar.rehearsal.figures import figures
+from sidecar.rehearsal.figures import compared, figures
 from sidecar.rehearsal.script import Script, recorded, synthetic
+from sidecar.scoring import SHIPPED
 
 BROWSER_IMPOSTORS = 4
+FIRST = "nearest-recent-1"  # the scorer that a rehearsal in process is paired with
 AGREEMENT = "equal_to_in_process"
 # What a release must reach (docs/rehearsal.md): the shares over all 51 subjects in process, the agreement in a browser.
 REQUIRED: dict[str, Callable[[Any], bool]] = {
@@ -45,8 +47,11 @@ def run_rehearsal(
     with _progress(console) as progress:
         task = progress.add_task("logins", total=len(script.logins))
         if in_process_only:
-            decided = asyncio.run(in_process.play(script, lambda: progress.advance(task)))
+            progress.update(task, total=2 * len(script.logins))
+            decided = asyncio.run(in_process.play(script, lambda: progress.advance(task), detector=SHIPPED))
+            first = asyncio.run(in_process.play(script, lambda: progress.advance(task), detector=FIRST))
             result = dict(figures(decided, len(script.enrolled)))
+            result[f"compared with {FIRST}"] = compared(first, decided, seed)
         else:
             played = browser.play(script, lambda: progress.advance(task))
             result = figures(((item.login, item.action) for item in played), len(script.enrolled)) | browser.compare(
@@ -84,4 +89,10 @@ def _print(result: dict[str, object], script: Script) -> None:
     console.print(table)
     rest = {name: value for name, value in result.items() if not name.endswith("_challenged") and name != "timelines"}
     for name, value in rest.items():
-        console.print(f"{name}: {value}", highlight=False)
+        if isinstance(value, dict):
+            for kind, found in value.items():
+                low, high = found["ci95"]
+                words = f"{found['first']:.1%} to {found['now']:.1%}, difference {low:+.1%} to {high:+.1%} (95%)"
+                console.print(f"{name}, {kind}: {words}", highlight=False)
+        else:
+            console.print(f"{name}: {value}", highlight=False)

@@ -25,9 +25,12 @@ TOGETHER = 32
 Decided = list[tuple[Login, Action]]
 
 
-async def play(script: Script, progress: Callable[[], None]) -> Decided:
-    """Enroll, freeze, play every login, pass the second factor where a genuine one is asked for it."""
-    async with frozen_sidecar() as sidecar:
+async def play(script: Script, progress: Callable[[], None], *, detector: str | None = None) -> Decided:
+    """Enroll, freeze, play every login, pass the second factor where a genuine one is asked for it.
+
+    ``detector``: the scorer's name, that of the default settings if left out.
+    """
+    async with frozen_sidecar({"detector": detector} if detector else None) as sidecar:
         for subject, enrolled in script.enrolled.items():
             await enroll(sidecar, TENANT, subject, [probe_of(rows) for rows in enrolled], origin="rehearsal")
         gate = asyncio.Semaphore(TOGETHER)

@@ -112,7 +112,9 @@ def score(probe: Probe, template: Template, detector: OneClassDetector) -> Score
     distance = detector.distance(template, probe.values)
     return Score(
         field=probe.field,
-        llr=calibration.to_llr(distance, features=features, samples=template.samples, layout=template.layout),
+        llr=calibration.to_llr(
+            distance, features=features, samples=template.samples, layout=template.layout, detector=template.detector
+        ),
         confidence=calibration.confidence(features, template.samples),
         distance=distance,
         features=features,

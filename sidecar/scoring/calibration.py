@@ -1,7 +1,7 @@
-"""From distances of ``nearest-recent-1`` to log-likelihood ratios (natural log, impostor-like positive).
+"""From distances of a detector to log-likelihood ratios (natural log, impostor-like positive).
 
 The map is a logistic one whose steepness and neutral point depend on how many features were compared and how
-many samples the template rests on. Constants were fitted by ``python -m sidecar.evaluation.fit_calibration``.
+many samples the template rests on; every detector has constants of its own, in ``calibrations``.
 """
 
 import math
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidecar.domain.biometrics import Layout
+from sidecar.scoring.calibrations import CALIBRATIONS, FIRST_PROTOCOL, Calibration
 
 LIMIT = 6.0  # no single field says more than e^6 : 1, whatever the distance; the data could not support more
 
@@ -17,20 +18,6 @@ _SAMPLE_UNIT = 10.0
 _SAMPLE_RANGE = (3, 100)
 _KNEE = 4.0  # the higher, the longer the limiter leaves values alone: at half the limit it takes 1.5%
 _HUGE = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Constants of one layout: llr = (s0 + sf F + sn N) distance - (o0 + of F + on N), then limited to +-6.
-
-    F = ln(features / 30) and N = ln(samples / 10), each held inside the fitted range. Below the range the LLR
-    fades to 0 in proportion. ``provenance``: data set, subjects, repetitions, protocol and command.
-    """
-
-    slope: tuple[float, float, float]
-    offset: tuple[float, float, float]
-    feature_range: tuple[int, int]
-    provenance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +38,7 @@ class Evidence:
     provenance: str
 
 
-_PROTOCOL = (
-    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 3 to"
-    " 100 samples ending at repetitions 30, 50, 80, 100, 130, 150 and 180; genuine: the next 5; impostors: every"
-    " other subject's repetitions 1, 3, 5, 160, 180, 200."
-    " `python -m sidecar.evaluation.fit_calibration --data cmu --json out`. "
-)
-
-CALIBRATIONS: dict[Layout, Calibration] = {
-    "positions": Calibration(
-        slope=(7.918, 3.203, 0.413),
-        offset=(12.275, 5.328, -0.006),
-        feature_range=(12, 48),
-        provenance=f"{_PROTOCOL}Spans of 4, 6, 8 and 10 keys, and 16 keys joined from two repetitions. Subjects"
-        " out of fold: Cllr .400 (minimum .396), ECE .013 over all sizes; .334 (.317), .028 at 10 keys and 10"
-        " samples.",
-    ),
-    "summary": Calibration(
-        slope=(3.969, 0.0, 0.200),
-        offset=(6.246, 0.0, -0.222),
-        feature_range=(21, 21),
-        provenance=f"{_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .523 (minimum"
-        " .519), ECE .010; .520 (.507), .027 at 10 samples.",
-    ),
-}
+_PROTOCOL = FIRST_PROTOCOL
 COMBINATION = Combination(
     overlap=0.439,
     provenance=f"{_PROTOCOL}The password's first and last 5 keys as two fields of one login, 5 to 20 samples,"
@@ -95,30 +59,42 @@ EVIDENCE = Evidence(
 CHALLENGE_LLR = 0.9
 
 
-def to_llr(distance: float, *, features: int, samples: int, layout: Layout) -> float:
-    """LLR of a distance from ``features`` compared features against a template of ``samples`` samples; within
-    +-6.
+def to_llr(distance: float, *, features: int, samples: int, layout: Layout, detector: str) -> float:
+    """LLR of a detector's distance from ``features`` compared features against a template of ``samples`` samples.
 
-    Never falls as the distance rises. Raises ValueError on a distance that is not finite, or counts below 1.
+    Within +-6; never falls as the distance rises. Raises ValueError on a distance that is not finite, counts below
+    1, or a detector without a calibration.
     """
+    return llr_by(calibration_of(detector, layout), distance, features=features, samples=samples)
+
+
+def calibration_of(detector: str, layout: Layout) -> Calibration:
+    """Constants of a detector for one layout. Raises ValueError where it has none."""
+    found = CALIBRATIONS.get(detector, {}).get(layout)
+    if found is None:
+        raise ValueError(f"{detector!r} has no calibration for {layout}")
+    return found
+
+
+def llr_by(constants: Calibration, distance: float, *, features: int, samples: int) -> float:
+    """``to_llr`` with constants that the caller brings (folds of subjects have their own)."""
     if not math.isfinite(distance):
         raise ValueError("distance is not finite")
     _check_counts(features, samples)
-    constants = CALIBRATIONS[layout]
     slope, offset = _line(constants, features, samples)
     raw = slope * min(max(distance, -_HUGE), _HUGE) - offset
     return _limited(raw * _fade(constants, features, samples))
 
 
-def distance_at(llr: float, *, features: int, samples: int, layout: Layout) -> float:
+def distance_at(llr: float, *, features: int, samples: int, layout: Layout, detector: str) -> float:
     """Distance that gives this LLR (inverse of ``to_llr``): what a threshold means for one template.
 
-    Raises ValueError on an LLR outside the open range -6..6, or counts below 1.
+    Raises ValueError on an LLR outside the open range -6..6, counts below 1, or a detector without a calibration.
     """
     if not -LIMIT < llr < LIMIT:
         raise ValueError("LLR must lie between the limits")
     _check_counts(features, samples)
-    constants = CALIBRATIONS[layout]
+    constants = calibration_of(detector, layout)
     slope, offset = _line(constants, features, samples)
     raw = llr / math.pow(1.0 - math.pow(abs(llr / LIMIT), _KNEE), 1.0 / _KNEE)
     return (raw / _fade(constants, features, samples) + offset) / slope

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Contribution, Floats, Layout, Sample, Template
+from sidecar.domain.biometrics import Contribution, Floats, Kind, Layout, Sample, Template
 
 MAX_SAMPLES = 200  # older ones tell of a person who typed differently
 
@@ -63,18 +63,22 @@ def newest(samples: Sequence[Sample], kinds: NDArray[np.uint8]) -> Floats:
     """
     if kinds.ndim != 1 or kinds.size == 0:
         raise ValueError("kinds need shape (d,) with d >= 1")
-    if kinds.max() > 2:
-        raise ValueError("a kind is not one of hold, down-down, up-down")
+    if kinds.max() > max(Kind):
+        raise ValueError("a kind is not one of hold, down-down, up-down, pressure, size")
     for sample in samples:
         if sample.values.shape != kinds.shape:
             raise ValueError(f"sample of shape {sample.values.shape} does not fit kinds of shape {kinds.shape}")
-        if not np.isfinite(sample.at):
-            raise ValueError("a sample's time is not finite")
-    usable = [sample for sample in samples if np.isfinite(sample.values).any()]
-    if not usable:
+    rows = finite_or_nan(np.array([sample.values for sample in samples], dtype=np.float64).reshape(-1, kinds.size))
+    at = np.array([sample.at for sample in samples], dtype=np.float64)
+    if not np.isfinite(at).all():
+        raise ValueError("a sample's time is not finite")
+    usable = np.isfinite(rows).any(axis=1)
+    if not usable.any():
         raise ValueError("no sample with a timing to enroll")
-    ordered = sorted(usable, key=lambda sample: (sample.at, np.nan_to_num(sample.values, nan=-1e300).tolist()))
-    return finite_or_nan(np.stack([sample.values for sample in ordered[-MAX_SAMPLES:]]))
+    rows, at = rows[usable], at[usable]
+    tied = np.unique(at).size < at.size
+    order = np.lexsort((*np.nan_to_num(rows, nan=-1e300).T[::-1], at)) if tied else np.argsort(at)
+    return rows[order[-MAX_SAMPLES:]]
 
 
 def finite_or_nan(values: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""``nearest-recent-1``: robust recency-weighted nearest neighbours, the shipped scorer of fixed text.
+"""``nearest-recent-1``: robust recency-weighted nearest neighbours, the first scorer of fixed text.
 
 Samples go to a space where spreads are comparable (root of hold and down-down, inverse hyperbolic sine of
 up-down, in seconds). The template keeps a recency-weighted median, a scale shrunk towards what people have in
@@ -48,6 +48,8 @@ class NearestRecent:
         """See ``OneClassDetector.enroll``; any 1 to 200 samples, of which the newest 30 are kept as they
         are.
         """
+        if kinds.size and kinds.max() in (Kind.PRESSURE, Kind.SIZE):
+            raise ValueError(f"{self.name} knows neither pressure nor size")
         rows = transform(contract.newest(samples, kinds), kinds)
         age = np.arange(rows.shape[0])[::-1]
         weights = np.where(np.isfinite(rows), np.exp2(-age / HALF_LIFE)[:, None], 0.0)

@@ -17,8 +17,17 @@ from sidecar.domain.biometrics import Floats, Layout, Probe, Template
 from sidecar.errors import StorageFailed
 
 _MAGIC = b"GKA1"
-_DTYPES: Final[dict[str, np.dtype[Any]]] = {"f4": np.dtype("<f4"), "f8": np.dtype("<f8"), "u1": np.dtype("u1")}
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "f2": np.dtype("<f2"),
+    "f4": np.dtype("<f4"),
+    "f8": np.dtype("<f8"),
+    "i4": np.dtype("<i4"),
+    "u1": np.dtype("u1"),
+}
+_CODES: Final = {"float16": "f2", "float32": "f4", "float64": "f8", "int32": "i4", "uint8": "u1"}
 _MAX_ELEMENTS = 1_000_000
+_MAX_ARRAYS = 32
+_PART = "+"  # begins the name of an array that only one detector knows
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,18 +37,25 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def pack_template(template: Template) -> bytes:
-    """Encode a template; the recent samples in single precision, which is finer than any clock."""
+    """Encode a template; the recent samples in single precision, which is finer than any clock.
+
+    Whatever a smaller number can hold without a loss is written in the smaller one. Raises ValueError on a part of
+    another type than ``Template.parts`` names, or on too many.
+    """
     meta: dict[str, str | int | float] = {
         "detector": template.detector,
         "layout": template.layout,
         "samples": template.samples,
     }
     arrays = {
-        "center": template.center,
-        "scale": template.scale,
-        "recent": template.recent.astype("<f4"),
+        "center": _smallest(template.center),
+        "scale": _smallest(template.scale),
+        "recent": _smallest(template.recent.astype("<f4")),
         "kinds": template.kinds,
+        **{_PART + name: _smallest(part) for name, part in template.parts.items()},
     }
+    if len(arrays) > _MAX_ARRAYS or any(array.dtype.name not in _CODES for array in arrays.values()):
+        raise ValueError("a template's parts are too many, or of a type that is not stored")
     return _pack("template", meta, arrays)
 
 
@@ -50,11 +66,12 @@ def unpack_template(raw: bytes) -> Template:
         return Template(
             detector=str(meta["detector"]),
             layout="summary" if meta["layout"] == "summary" else "positions",
-            center=arrays["center"],
-            scale=arrays["scale"],
+            center=arrays["center"].astype(np.float64),
+            scale=arrays["scale"].astype(np.float64),
             recent=arrays["recent"].astype(np.float64),
             kinds=arrays["kinds"].astype(np.uint8),
             samples=int(meta["samples"]),
+            parts={name.removeprefix(_PART): _wide(part) for name, part in arrays.items() if name.startswith(_PART)},
         )
     except (KeyError, ValueError, OverflowError) as wrong:
         raise StorageFailed(f"a stored template is not whole: {wrong}") from None
@@ -81,12 +98,29 @@ def unpack_probe(raw: bytes) -> Probe:
 def _pack(kind: str, meta: dict[str, str | int | float], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     table, buffers = [], []
     for name, array in arrays.items():
-        code = {"float32": "f4", "float64": "f8", "uint8": "u1"}[array.dtype.name]
+        code = _CODES[array.dtype.name]
         table.append((name, code, list(array.shape)))
         buffers.append(np.ascontiguousarray(array, _DTYPES[code]).tobytes())
     header = msgspec.json.encode(_Header(kind, meta, table))
     body = _MAGIC + len(header).to_bytes(2, "little") + header + b"".join(buffers)
     return body + hashlib.sha256(body).digest()
+
+
+def _smallest(array: NDArray[Any]) -> NDArray[Any]:
+    """Same numbers in the smallest floating type that holds them all exactly."""
+    if array.dtype.kind != "f":
+        return array
+    for smaller in (np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            tried = array.astype(smaller)
+        if smaller().itemsize < array.dtype.itemsize and np.array_equal(tried, array, equal_nan=True):
+            return tried
+    return array
+
+
+def _wide(array: NDArray[Any]) -> NDArray[Any]:
+    """Floating numbers as the detectors compute with them."""
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def _unpack(kind: str, raw: bytes) -> tuple[dict[str, str | int | float], dict[str, Floats]]:
@@ -100,6 +134,8 @@ def _unpack(kind: str, raw: bytes) -> tuple[dict[str, str | int | float], dict[s
         raise StorageFailed("a stored array record has an unreadable header") from None
     if header.kind != kind:
         raise StorageFailed(f"a stored {header.kind} stands where a {kind} belongs")
+    if len(header.arrays) > _MAX_ARRAYS:
+        raise StorageFailed("a stored record has too many arrays")
     arrays, offset = {}, 6 + size
     for name, code, shape in header.arrays:
         count = math.prod(shape)

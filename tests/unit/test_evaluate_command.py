@@ -110,13 +110,13 @@ def test_the_command_measures_any_text_in_the_event_layout(tmp_path: Path) -> No
     file, rows_file, page_file = event_set(tmp_path), tmp_path / "k.json", tmp_path / "k.html"
     printed = run("--data", file, "--setting", "all", "-j", "1", "--json", rows_file, "--html", page_file)
     assert "letters km09: not applicable" in printed
-    assert "cohort, cohort-practised, cohort-day-lagged: not built yet" in printed
+    assert "letters cohort: not applicable" in printed
     rows = json.loads(rows_file.read_text())
     assert all(set(row) >= COLUMNS for row in rows)
     measured = [row for row in rows if row["status"] == "measured"]
     assert {row["setting"] for row in measured} == {"first-5", "first-10"}
     assert len({row["detector"] for row in measured}) >= 6
-    shipped = next(row for row in measured if row["detector"] == "nearest-recent-1")
+    shipped = next(row for row in measured if row["detector"] == "nearest-recent-2")
     assert shipped["subjects"] == 4
     assert 0 <= shipped["eer"] <= 0.5
     assert shipped["cllr"] > 0
@@ -166,14 +166,6 @@ def test_logins_that_cannot_be_compared_name_the_person(tmp_path: Path) -> None:
     file.write_text("\n".join(lines))
     with pytest.raises(DatasetInvalid, match="set, first-5, scaled-manhattan, subject p0: no feature"):
         run("--data", file, "--setting", "first-5", "--detector", "scaled-manhattan", "--baselines", "none", "-j", "1")
-
-
-def test_settings_of_the_cohort_say_that_they_are_not_built(tmp_path: Path) -> None:
-    file, out, page = event_set(tmp_path), tmp_path / "k.json", tmp_path / "k.html"
-    printed = run("--data", file, "--setting", "cohort", "--json", out, "--html", page)
-    assert "letters cohort: not built yet" in printed
-    assert {(row["status"], row["eer"]) for row in json.loads(out.read_text())} == {("not built yet", None)}
-    assert "not built yet" in page.read_text()
 
 
 def test_a_folders_name_is_text_in_the_report(tmp_path: Path) -> None:

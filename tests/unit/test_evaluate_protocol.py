@@ -1,5 +1,6 @@
 """The settings of ``evaluate keystroke`` on tiny sets with figures computed by hand."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 
 from sidecar.domain.biometrics import Floats, Kind
 from sidecar.evaluation import metrics
+from sidecar.evaluation.keystroke.cohorts import background
+from sidecar.evaluation.keystroke.halves import FILE, of_the_others
 from sidecar.evaluation.keystroke.models import product_models
-from sidecar.evaluation.keystroke.plans import SETTINGS, Confirmed, Stage, others, split_hash, users_of
+from sidecar.evaluation.keystroke.plans import SETTINGS, Confirmed, Disjoint, Stage, others, split_hash, users_of
 from sidecar.evaluation.keystroke.play import MAIN, play, play_confirmed, quiet_scores
 from sidecar.evaluation.keystroke.run import measure, planned
 from sidecar.evaluation.keystroke.sets import Extra, KeystrokeSet, Person
+from sidecar.scoring.cohort import Background
 
 MANHATTAN = product_models()["scaled-manhattan"]
 
@@ -62,6 +66,54 @@ def test_settings_take_the_repetitions_the_protocol_says() -> None:
     assert (first.template.size, first.genuine.size, first.impostor.shape) == (20, 380, (10, 2))
 
 
+def test_cohort_settings_keep_folds_apart() -> None:
+    data = one_column(*[[100.0 + i] * 400 for i in range(20)])
+    plan = SETTINGS["cohort"].plan(data, 3, 1)
+    assert isinstance(plan, Disjoint)
+    (stage,) = plan.stages
+    assert stage.impostor.tolist() == [[person, row] for person in range(20) if person != 3 for row in range(5)]
+    assert np.bincount(plan.folds).tolist() == [4] * 5
+    assert np.array_equal(plan.folds, SETTINGS["cohort-practised"].plan(data, 7, 1).folds)  # type: ignore[union-attr]
+    assert users_of(one_column(*[[100.0] * 400] * 14), SETTINGS["cohort"], 1) == []
+    assert SETTINGS["cohort"].plan(one_column(*[[100.0] * 150] * 20), 0, 1) is None
+
+
+def test_a_cohort_is_learned_from_nobody_in_the_two_folds_and_nothing_after_200() -> None:
+    """Whatever happens to people of the two folds, and to everybody after repetition 200, changes nothing."""
+    rng = np.random.default_rng(9)
+    folds = np.arange(20) % 5
+
+    def learned(blind: bool) -> Background:
+        people = []
+        for i in range(20):
+            rows = np.random.default_rng(i).normal(100 + 3 * i, 9, (400, 6))
+            if blind:
+                rows[200:] = rng.normal(500, 90, (200, 6))
+            if blind and folds[i] in (1, 3):
+                rows[:] = rng.normal(300, 90, (400, 6))
+            people.append(Person(f"p{i}", rows, np.ones(400, dtype=np.int64)))
+        kinds = np.array([Kind.HOLD] * 3 + [Kind.UP_DOWN] * 3, dtype=np.uint8)
+        data = KeystrokeSet("tiny", "timings", kinds, np.zeros(6, dtype=np.uint8), tuple(people))
+        return background(data, folds, 1, 3)
+
+    one, two = learned(blind=False), learned(blind=True)
+    assert np.array_equal(one.weights, two.weights)
+    assert np.array_equal(one.whitening, two.whitening)
+    assert len(one.members) == 12
+
+
+def test_constants_of_one_half_score_the_other() -> None:
+    assert of_the_others("no such set", 0) is None
+    digests = list(json.loads(FILE.read_text()))
+    assert len(digests) == 2
+    for digest in digests:
+        even, odd = of_the_others(digest, 0), of_the_others(digest, 1)
+        assert even is not None
+        assert odd is not None
+        assert "odd half" in even.form.provenance  # person 0 is even, so the odd half's constants score them
+        assert "even half" in odd.form.provenance
+
+
 def test_a_set_that_is_too_small_has_no_plan() -> None:
     data = one_column([100.0] * 30, [101.0] * 30, [102.0] * 15)
     applicable = {name: users_of(data, setting, 1) for name, setting in SETTINGS.items()}
@@ -89,6 +141,10 @@ class FromNewest:
     calibrated: bool = False
     cadence: int = 1
     constants: str = ""
+    touch: bool = False
+
+    def unseen(self, *_: object) -> "FromNewest":
+        return self
 
     def fit(self, rows: Floats, *_: object) -> "FromNewest.Fitted":
         return self.Fitted(float(rows[-1, 0]))

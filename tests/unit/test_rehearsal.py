@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.domain.decisions import Action
 from sidecar.rehearsal import command
+from sidecar.rehearsal.figures import compared
 from sidecar.rehearsal.script import synthetic
 
 
@@ -15,7 +16,7 @@ def _played(monkeypatch: pytest.MonkeyPatch, genuine: Action, equal: float) -> N
     def decided(script: Any) -> list[tuple[Any, Action]]:
         return [(login, genuine if login.kind == "genuine" else Action.STEP_UP) for login in script.logins]
 
-    async def in_process(script: Any, _: Any) -> Any:
+    async def in_process(script: Any, _: Any, *, detector: str | None = None) -> Any:
         return decided(script)
 
     class Played:
@@ -43,6 +44,21 @@ def test_what_is_required(
     options: dict[str, Any] = {"data": None, "subjects": 2, "seed": 1, "in_process_only": in_process_only}
     assert command.run_rehearsal(**options, json_path=None, require=True) is reached
     assert command.run_rehearsal(**options, json_path=None, require=False)
+
+
+def test_two_scorers_are_compared_on_the_same_logins() -> None:
+    script = synthetic(4, 1)
+    one = [(login, Action.STEP_UP if login.kind == "genuine" else Action.ALLOW) for login in script.logins]
+    two = [(login, Action.ALLOW if login.kind == "genuine" else Action.STEP_UP) for login in script.logins]
+    found = compared(one, two, 1)
+    assert found["genuine"] == {"first": 1.0, "now": 0.0, "ci95": [-1.0, -1.0]}
+    assert found["impostors"] == {"first": 0.0, "now": 1.0, "ci95": [1.0, 1.0]}
+    assert compared(one, one, 1)["practised"]["ci95"] == [0.0, 0.0]
+    mixed = [(login, Action.ALLOW if login.victim == "synthetic-01" else action) for login, action in one]
+    low, high = compared(one, mixed, 1)["genuine"]["ci95"]  # type: ignore[misc]
+    assert low < -0.25 < high <= 0.0
+    with pytest.raises(ValueError, match="not of the same logins"):
+        compared(one, two[1:], 1)
 
 
 def test_the_script_is_the_documented_protocol() -> None:

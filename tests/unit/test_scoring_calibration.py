@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sidecar.domain.biometrics import Layout
 from sidecar.scoring import calibration
 from sidecar.scoring.calibration import CHALLENGE_LLR, LIMIT, combine, confidence, distance_at, to_llr
+from sidecar.scoring.calibrations import CALIBRATIONS
 
 FEATURES = (18, 30, 48)
 SAMPLES = (3, 10, 30)
@@ -19,15 +20,18 @@ COUNTS = st.integers(1, 3000)
 LAYOUTS = st.sampled_from(["positions", "summary"])
 
 
-def llr(distance: float, features: int, samples: int, layout: Layout = "positions") -> float:
-    return to_llr(distance, features=features, samples=samples, layout=layout)
+FIRST = "nearest-recent-1"
+
+
+def llr(distance: float, features: int, samples: int, layout: Layout = "positions", detector: str = FIRST) -> float:
+    return to_llr(distance, features=features, samples=samples, layout=layout, detector=detector)
 
 
 @pytest.mark.parametrize(("features", "samples"), SIZES)
 def test_the_genuine_range_is_negative_and_the_far_range_positive(features: int, samples: int) -> None:
     assert llr(0.9, features, samples) < -1.5
     assert llr(2.4, features, samples) > 1.5
-    neutral = distance_at(0.0, features=features, samples=samples, layout="positions")
+    neutral = distance_at(0.0, features=features, samples=samples, layout="positions", detector=FIRST)
     assert 1.2 < neutral < 1.9
     assert llr(neutral, features, samples) == pytest.approx(0.0, abs=1e-9)
 
@@ -40,7 +44,7 @@ def test_rises_strictly_over_the_distances_that_occur(features: int, samples: in
 
 
 def steepness(features: int, samples: int, layout: Layout = "positions") -> float:
-    at = distance_at(0.0, features=features, samples=samples, layout=layout)
+    at = distance_at(0.0, features=features, samples=samples, layout=layout, detector=FIRST)
     return llr(at + 0.01, features, samples, layout) - llr(at - 0.01, features, samples, layout)
 
 
@@ -55,7 +59,9 @@ def test_more_evidence_is_never_less_steep(layout: Layout) -> None:
 
 def test_known_answers() -> None:
     assert llr(1.663, 30, 10) == pytest.approx(0.892, abs=0.002)
-    assert distance_at(CHALLENGE_LLR, features=30, samples=10, layout="positions") == pytest.approx(1.664, abs=0.001)
+    assert distance_at(CHALLENGE_LLR, features=30, samples=10, layout="positions", detector=FIRST) == pytest.approx(
+        1.664, abs=0.001
+    )
     assert llr(1.0, 30, 10) == pytest.approx(-4.098, abs=0.01)
     assert llr(1.0, 21, 10, "summary") == pytest.approx(-2.265, abs=0.01)
 
@@ -71,7 +77,7 @@ def test_finite_bounded_and_monotone_everywhere(
 
 @given(st.floats(-5.9, 5.9), st.integers(4, 60), st.integers(1, 250), LAYOUTS)
 def test_inverse(value: float, features: int, samples: int, layout: Layout) -> None:
-    distance = distance_at(value, features=features, samples=samples, layout=layout)
+    distance = distance_at(value, features=features, samples=samples, layout=layout, detector=FIRST)
     assert llr(distance, features, samples, layout) == pytest.approx(value, abs=1e-6)
 
 
@@ -87,7 +93,7 @@ def test_refusals(value: float) -> None:
         with pytest.raises(ValueError, match="1 or more"):
             confidence(features, samples)
     with pytest.raises(ValueError, match="limits"):
-        distance_at(LIMIT, features=30, samples=10, layout="positions")
+        distance_at(LIMIT, features=30, samples=10, layout="positions", detector=FIRST)
     with pytest.raises(ValueError, match="no LLR"):
         combine([])
 
@@ -122,6 +128,10 @@ def test_combining_is_symmetric_bounded_and_monotone(llrs: list[float], index: i
 
 
 def test_constants_say_where_they_come_from() -> None:
-    for each in (*calibration.CALIBRATIONS.values(), calibration.COMBINATION, calibration.EVIDENCE):
+    for each in (
+        *(each for found in CALIBRATIONS.values() for each in found.values()),
+        calibration.COMBINATION,
+        calibration.EVIDENCE,
+    ):
         for part in ("51 subjects", "repetitions 1-200 only", "sidecar.evaluation.fit_calibration"):
             assert part in each.provenance

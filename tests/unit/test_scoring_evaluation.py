@@ -161,7 +161,7 @@ def llrs(template_of: int, of: int, samples: int, tries: int) -> list[float]:
     fresh = np.random.default_rng([99, of, template_of])
     probes = [synthetic.probe_of(synthetic.typist(of).login(fresh, 12)).values for _ in range(tries)]
     distances = detector.distances(template, np.stack(probes))
-    return [to_llr(float(d), features=36, samples=samples, layout="positions") for d in distances]
+    return [to_llr(float(d), features=36, samples=samples, layout="positions", detector=SHIPPED) for d in distances]
 
 
 @pytest.mark.parametrize("samples", [12, 15])

@@ -17,6 +17,7 @@ from sklearn.svm import OneClassSVM
 
 from sidecar.domain.biometrics import Floats
 from sidecar.evaluation.keystroke.models import Fitted, Model
+from sidecar.evaluation.keystroke.sets import KeystrokeSet
 
 TREES = 100
 HIDDEN = (20, 8, 20)
@@ -37,6 +38,11 @@ class Baseline:
     constants: str
     cadence: int = 1
     calibrated: bool = False
+    touch: bool = False
+
+    def unseen(self, data: KeystrokeSet, user: int) -> Model:  # noqa: ARG002 - nothing here was fitted on anybody
+        """See ``Model.unseen``."""
+        return self
 
     def fit(self, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> Fitted:  # noqa: ARG002 - times are times
         """See ``Model.fit``."""

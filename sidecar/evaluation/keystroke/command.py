@@ -16,9 +16,9 @@ from rich.text import Text
 from sidecar.errors import BadRequest
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.discovery import find_sets
-from sidecar.evaluation.keystroke.plans import NOT_BUILT, SETTINGS
+from sidecar.evaluation.keystroke.plans import SETTINGS
 from sidecar.evaluation.keystroke.report import Facts, page
-from sidecar.evaluation.keystroke.run import MODELS, YARDSTICK, Part, empty_row, measure, planned
+from sidecar.evaluation.keystroke.run import MODELS, YARDSTICK, Part, measure, planned
 
 WIDTH = 120  # of the table where no terminal says how wide it is
 BASELINE_CHOICES = ("standard", "none")
@@ -48,22 +48,16 @@ def run_evaluation(
     sets, passed = find_sets(data)
     for sentence in passed:
         console.print(f"passed over: {sentence}")
-    parts: list[Part] = []
-    if settings:
-        with _progress(console) as progress:
-            bar = progress.add_task("people scored", total=None)
-            parts = measure(
-                planned(sets, settings, models, seed),
-                jobs or os.cpu_count() or 1,
-                lambda step: progress.advance(bar, step),
-                lambda total: progress.update(bar, total=total),
-            )
-    else:
-        parts = [Part(empty_row(each.name, setting, name, "not built yet")) for each in sets for name in models]
+    with _progress(console) as progress:
+        bar = progress.add_task("people scored", total=None)
+        parts = measure(
+            planned(sets, settings, models, seed),
+            jobs or os.cpu_count() or 1,
+            lambda step: progress.advance(bar, step),
+            lambda total: progress.update(bar, total=total),
+        )
     took = time.monotonic() - began
     _print(parts, Console(width=None if sys.stdout.isatty() else WIDTH))
-    if setting == "all":
-        console.print(f"{', '.join(NOT_BUILT)}: not built yet")
     console.print(f"{took:.0f} s")
     if json_path:
         json_path.write_text(json.dumps([part.row for part in parts], indent=1) + "\n", encoding="utf-8")
@@ -74,8 +68,6 @@ def run_evaluation(
 def _settings(name: str) -> list[str]:
     if name == "all":
         return list(SETTINGS)
-    if name in NOT_BUILT:
-        return []
     if name not in SETTINGS:
         raise BadRequest(f"no setting {name!r}; there are {', '.join(SETTINGS)} and all")
     return [name]

@@ -7,9 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats, Sample, Template
-from sidecar.scoring import CALIBRATED, DETECTORS
-from sidecar.scoring.calibration import CALIBRATIONS, to_llr
+from sidecar.evaluation.keystroke import halves
+from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.scoring import DETECTORS
+from sidecar.scoring.calibration import llr_by
+from sidecar.scoring.calibrations import CALIBRATIONS, Calibration
 from sidecar.scoring.contract import OneClassDetector
+from sidecar.scoring.nearest_recent import NearestRecent
+from sidecar.scoring.nearest_recent_2 import NearestRecent2
+from sidecar.scoring.scaled_manhattan import ScaledManhattan
+from sidecar.scoring.trained import Trained
 from sidecar.storage.arrays import pack_template
 
 
@@ -29,7 +36,8 @@ class Model(Protocol):
     """Something that learns one person from rows of shape (n, d), oldest first.
 
     ``calibrated``: scores are log-likelihood ratios. ``cadence``: how many logins pass before it is trained
-    anew in the settings that learn from each one; 1 unless training takes too long.
+    anew in the settings that learn from each one; 1 unless training takes too long. ``touch``: it knows pressure and
+    size as what they are, and is given their kinds.
     """
 
     @property
@@ -39,11 +47,24 @@ class Model(Protocol):
     @property
     def cadence(self) -> int: ...
     @property
+    def touch(self) -> bool: ...
+    @property
     def constants(self) -> str: ...
+
+    def unseen(self, data: KeystrokeSet, user: int) -> "Model":
+        """The model with constants that never saw this user."""
+        ...
 
     def fit(self, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> Fitted:
         """Learn from one person's rows."""
         ...
+
+
+def seen(model: Model, data: KeystrokeSet, user: int) -> tuple[list[Floats], NDArray[np.uint8]]:
+    """Everybody's values and their kinds, as this model of this user sees them."""
+    if model.touch:
+        return [person.values for person in data.people], data.touch_kinds
+    return data.view(user), data.kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +72,7 @@ class ProductModel:
     """A detector of ``sidecar.scoring``: what a login runs. Calibrated ones are scored by their LLR."""
 
     detector: OneClassDetector
-    calibrated: bool
+    calibration: Calibration | None
     cadence: int = 1
 
     @property
@@ -60,39 +81,62 @@ class ProductModel:
         return self.detector.name
 
     @property
+    def calibrated(self) -> bool:
+        """Whether scores are log-likelihood ratios."""
+        return self.calibration is not None
+
+    @property
+    def touch(self) -> bool:
+        """Whether it knows pressure and size; the first two detectors know times only."""
+        return self.name not in (NearestRecent.name, ScaledManhattan.name)
+
+    @property
     def constants(self) -> str:
         """Where the constants come from."""
-        if not self.calibrated:
+        if self.calibration is None:
             return "none fitted"
-        return f"scale prior and calibration: {CALIBRATIONS['positions'].provenance}"
+        return f"scale prior and calibration: {self.calibration.provenance}"
+
+    def unseen(self, data: KeystrokeSet, user: int) -> Model:
+        """See ``Model.unseen``; of the second scorer there are constants from halves of the sets it was fitted on."""
+        half = halves.of_the_others(data.digest, user) if self.name == NearestRecent2.name else None
+        if half is None:
+            return self
+        return ProductModel(NearestRecent2(half.form), half.calibrations["positions"], self.cadence)
 
     def fit(self, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> Fitted:  # noqa: ARG002 - nothing is drawn
         """See ``Model.fit``."""
         samples = [Sample(row, float(at)) for at, row in enumerate(rows)]
-        return _ProductFitted(self.detector, self.detector.enroll(samples, kinds, "positions"), self.calibrated)
+        return _ProductFitted(self.detector, self.detector.enroll(samples, kinds, "positions"), self.calibration)
 
 
 @dataclass(frozen=True, slots=True)
 class _ProductFitted:
     detector: OneClassDetector
     template: Template
-    calibrated: bool
+    calibration: Calibration | None
 
     def scores(self, probes: Floats) -> Floats:
         distances = self.detector.distances(self.template, probes)
-        if not self.calibrated:
+        if self.calibration is None:
             return distances
         counts = (np.isfinite(probes) & np.isfinite(self.template.center)).sum(axis=1)
         samples = self.template.samples
         pairs = zip(distances, counts, strict=True)
-        return np.array(
-            [to_llr(float(d), features=int(f), samples=samples, layout=self.template.layout) for d, f in pairs]
-        )
+        return np.array([llr_by(self.calibration, float(d), features=int(f), samples=samples) for d, f in pairs])
 
     def stored_bytes(self) -> int:
         return len(pack_template(self.template))
 
 
+SLOW = 25  # logins between two trainings of scikit-learn's estimators, where each login is learned
+
+
 def product_models() -> dict[str, Model]:
     """Every detector of the product by name."""
-    return {name: ProductModel(detector, name in CALIBRATED) for name, detector in DETECTORS.items()}
+    found: dict[str, Model] = {}
+    for name, detector in DETECTORS.items():
+        found[name] = ProductModel(
+            detector, CALIBRATIONS.get(name, {}).get("positions"), SLOW if isinstance(detector, Trained) else 1
+        )
+    return found

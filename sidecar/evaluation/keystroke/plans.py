@@ -16,6 +16,9 @@ START = 10  # samples with which cold-10-confirmed begins
 BLOCKS = ((51, 100), (11, 50), (101, 200), (201, 400))  # the first is the setting's own figure
 ATTACK_RATE = 0.05
 PLACES, DRAWS = 25, 10
+FOLDS = 5
+LEARNED = 200  # repetitions of everybody else that a background is learned from
+SMALLEST_COHORT = 15  # people: three folds of them are 9, one more than the smallest background
 QUANTILE_END = 200  # the no-attack run that gives the quantile u stops here: later repetitions are for tests
 
 
@@ -36,7 +39,19 @@ class Confirmed:
     draws: dict[int, Indices]
 
 
-Plan = tuple[Stage, ...] | Confirmed
+@dataclass(frozen=True, slots=True)
+class Disjoint:
+    """A cohort setting for one user: the stages, and the fold of every person, shape (people,).
+
+    Whatever is learned from others for this user and an impostor sees neither's fold, and of the rest only
+    repetitions 1-200.
+    """
+
+    stages: tuple[Stage, ...]
+    folds: Indices
+
+
+Plan = tuple[Stage, ...] | Confirmed | Disjoint
 Planner = Callable[[KeystrokeSet, int, int], Plan | None]
 
 
@@ -101,6 +116,22 @@ def _by_day(stored: int | None, tested: int | None) -> Planner:
     return plan
 
 
+def _disjoint(inner: Planner) -> Planner:
+    """The stages of another setting, with folds of people; for sets that leave a background to learn from."""
+
+    def plan(data: KeystrokeSet, user: int, seed: int) -> Plan | None:
+        stages = inner(data, user, seed)
+        grown = [len(person.values) >= LEARNED for person in data.people]
+        if not isinstance(stages, tuple) or not all(grown) or len(grown) < SMALLEST_COHORT:
+            return None
+        order = np.random.default_rng([seed, 0xF01D]).permutation(len(grown))
+        folds = np.empty(len(grown), dtype=np.int64)
+        folds[order] = np.arange(len(grown)) % FOLDS
+        return Disjoint(stages, folds)
+
+    return plan
+
+
 def _confirmed(data: KeystrokeSet, user: int, seed: int) -> Plan | None:
     have = len(data.people[user].values)
     if have < BLOCKS[0][1]:
@@ -124,20 +155,24 @@ def _span(first: int, last: int) -> Indices:
     return np.arange(first - 1, last, dtype=np.int64)
 
 
+_KM09 = _frozen((1, 200), (201, 400), (1, 5))
+_PRACTISED = _frozen((1, 200), (201, 400), (396, 400))
 _ALL = (
-    Setting("km09", "own 1-200 / 201-400 / others' 1-5", _frozen((1, 200), (201, 400), (1, 5))),
-    Setting("km09-practised", "own 1-200 / 201-400 / others' 396-400", _frozen((1, 200), (201, 400), (396, 400))),
+    Setting("km09", "own 1-200 / 201-400 / others' 1-5", _KM09),
+    Setting("km09-practised", "own 1-200 / 201-400 / others' 396-400", _PRACTISED),
     Setting("known-10", "own 191-200 / 201-400 / others' 1-5", _frozen((191, 200), (201, 400), (1, 5))),
     Setting("cold-10-confirmed", "own 1-10 and every confirmed login, 5% attacks / 51-100 / 1-5", _confirmed),
     Setting("one-a-day", "first login of each earlier day / first 5 of days 5-8 / 1-5", _by_day(1, 5)),
     Setting("day-lagged", "all logins of earlier days / days 5-8 / 1-5", _by_day(None, None)),
+    Setting("cohort", "km09, and what people of other folds teach", _disjoint(_KM09)),
+    Setting("cohort-practised", "km09-practised, and what people of other folds teach", _disjoint(_PRACTISED)),
+    Setting("cohort-day-lagged", "day-lagged, and what people of other folds teach", _disjoint(_by_day(None, None))),
     Setting("meu-10", "own 1-10 / 11-51 / 1-5, with pressure and size", _meu),
     Setting("first-5", "own first 5 / the rest / others' first 5", _first(5)),
     Setting("first-10", "own first 10 / the rest / others' first 5", _first(10)),
     Setting("first-20", "own first 20 / the rest / others' first 5", _first(20)),
 )
 SETTINGS: dict[str, Setting] = {each.name: each for each in _ALL}
-NOT_BUILT = ("cohort", "cohort-practised", "cohort-day-lagged")
 
 
 def users_of(data: KeystrokeSet, setting: Setting, seed: int) -> list[int]:
@@ -155,10 +190,17 @@ def split_hash(data: KeystrokeSet, setting: Setting, users: list[int], seed: int
         if isinstance(plan, Confirmed):
             found.update(repr((user, plan.attacks, [(k, v.tolist()) for k, v in plan.draws.items()])).encode())
         elif plan is not None:
-            lists = [[s.template.tolist(), s.genuine.tolist(), s.impostor.tolist()] for s in plan]
+            if isinstance(plan, Disjoint):
+                found.update(repr(plan.folds.tolist()).encode())
+            lists = [[s.template.tolist(), s.genuine.tolist(), s.impostor.tolist()] for s in stages_of(plan)]
             found.update(repr((user, lists)).encode())
     return found.hexdigest()[:16]
 
 
 def _has_impostors(plan: Plan) -> bool:
-    return isinstance(plan, Confirmed) or all(len(stage.impostor) for stage in plan)
+    return isinstance(plan, Confirmed) or all(len(stage.impostor) for stage in stages_of(plan))
+
+
+def stages_of(plan: tuple[Stage, ...] | Disjoint) -> tuple[Stage, ...]:
+    """The frozen templates of a plan and what is tried on them."""
+    return plan.stages if isinstance(plan, Disjoint) else plan

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats
-from sidecar.evaluation.keystroke.models import Fitted, Model
+from sidecar.evaluation.keystroke.models import Fitted, Model, seen
 from sidecar.evaluation.keystroke.plans import BLOCKS, QUANTILE_END, START, Confirmed, Stage
 from sidecar.evaluation.keystroke.sets import Indices, KeystrokeSet
 from sidecar.scoring.contract import MAX_SAMPLES
@@ -36,11 +37,12 @@ class Played:
 
 def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int, seed: int) -> Played:
     """Frozen templates, one a stage; the scores of all stages are one person's scores."""
-    values = data.view(user)
+    model = model.unseen(data, user)
+    values, kinds = seen(model, data, user)
     own = values[user]
     genuine, impostor, costs = [], [], []
     for stage in stages:
-        fitted, enroll_ms = _fit(model, own[stage.template], data, seed + user)
+        fitted, enroll_ms = _fit(model, own[stage.template], kinds, seed + user)
         genuine.append(fitted.scores(own[stage.genuine]))
         impostor.append(fitted.scores(_rows(values, stage.impostor)))
         costs.append((enroll_ms, _single_ms(fitted, own[stage.genuine]), fitted.stored_bytes()))
@@ -50,17 +52,20 @@ def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int,
 
 def quiet_scores(data: KeystrokeSet, model: Model, user: int, seed: int) -> Floats:
     """Genuine scores of repetitions 11-200 where every login is added and nobody attacks, in order."""
-    own = data.view(user)[user][:QUANTILE_END]
+    model = model.unseen(data, user)
+    values, kinds = seen(model, data, user)
+    own = values[user][:QUANTILE_END]
     parts = []
     for first, last in _turns(data, user, model.cadence, len(own)):
-        fitted, _ = _fit(model, own[max(0, first - MAX_SAMPLES) : first], data, seed + user)
+        fitted, _ = _fit(model, own[max(0, first - MAX_SAMPLES) : first], kinds, seed + user)
         parts.append(fitted.scores(own[first:last]))
     return np.concatenate(parts)
 
 
 def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int, seed: int, *, limit: float) -> Played:
     """cold-10-confirmed: each login is scored, then added; an attack is added where it scores at most ``limit``."""
-    values = data.view(user)
+    model = model.unseen(data, user)
+    values, kinds = seen(model, data, user)
     own = values[user]
     stored: list[Floats] = list(own[:START])
     genuine: dict[int, float] = {}
@@ -69,7 +74,7 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
     costs: tuple[float, float, int] = (0.0, 0.0, 0)
     sessions = data.people[user].sessions
     for first, last in _turns(data, user, model.cadence, len(own)):
-        fitted, enroll_ms = _fit(model, np.stack(stored[-MAX_SAMPLES:]), data, seed + user)
+        fitted, enroll_ms = _fit(model, np.stack(stored[-MAX_SAMPLES:]), kinds, seed + user)
         if sessions[first] != sessions[first - 1]:
             day = first + np.flatnonzero(sessions[first:] == sessions[first])
             earlier["genuine"] |= dict(zip(day.tolist(), fitted.scores(own[day])[:, None], strict=True))
@@ -128,9 +133,9 @@ def _rows(values: list[Floats], pairs: Indices) -> Floats:
     return np.stack([values[person][row] for person, row in pairs.tolist()])
 
 
-def _fit(model: Model, rows: Floats, data: KeystrokeSet, seed: int) -> tuple[Fitted, float]:
+def _fit(model: Model, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> tuple[Fitted, float]:
     began = perf_counter()
-    fitted = model.fit(rows, data.kinds, seed)
+    fitted = model.fit(rows, kinds, seed)
     return fitted, (perf_counter() - began) * 1000.0
 
 

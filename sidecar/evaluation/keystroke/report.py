@@ -11,8 +11,8 @@ from markupsafe import Markup
 from sidecar import __version__
 from sidecar.evaluation.keystroke import charts
 from sidecar.evaluation.keystroke.figures import Row
-from sidecar.evaluation.keystroke.plans import NOT_BUILT, SETTINGS
-from sidecar.evaluation.keystroke.run import YARDSTICK, Part
+from sidecar.evaluation.keystroke.plans import SETTINGS
+from sidecar.evaluation.keystroke.run import YARDSTICK, Part, uses_cohort
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.scoring import SHIPPED
 
@@ -68,10 +68,13 @@ def page(parts: Sequence[Part], facts: Facts) -> str:
         shipped=SHIPPED,
         yardstick=YARDSTICK,
         version=__version__,
-        not_built=NOT_BUILT,
-        origins={part.row["detector"]: part.row["constants"] for part in parts if part.measured},
-        slow={part.row["detector"]: part.row["trained_every"] for part in parts if part.measured},
+        origins={_origin(part.row): part.row["constants"] for part in parts if part.measured},
+        slow={_origin(part.row): part.row["trained_every"] for part in parts if part.measured},
     )
+
+
+def _origin(row: Row) -> str:
+    return f"{row['detector']}{' in cohort settings' if uses_cohort(str(row['setting']), str(row['detector'])) else ''}"
 
 
 def _styles(parts: Sequence[Part]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from multiprocessing import get_context
 from typing import ClassVar, NamedTuple, TypeVar
@@ -13,12 +14,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sidecar.domain.biometrics import Floats
 from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke import cohorts
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.figures import Measured, Row, figures, weights
 from sidecar.evaluation.keystroke.models import Model, product_models
-from sidecar.evaluation.keystroke.plans import SETTINGS, Confirmed, split_hash, users_of
+from sidecar.evaluation.keystroke.plans import SETTINGS, Confirmed, Disjoint, split_hash, users_of
 from sidecar.evaluation.keystroke.play import MAIN, Played, Scores, play, play_confirmed, quiet_scores
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.scoring.cohort import Background
+from sidecar.scoring.nearest_recent_2 import NearestRecent2
 from sidecar.scoring.scaled_manhattan import ScaledManhattan
 
 YARDSTICK = ScaledManhattan.name
@@ -48,11 +52,19 @@ class Part:
 
 @dataclass(slots=True)
 class _Workbench:
-    """What a worker process keeps: the sets and the seed."""
+    """What a worker process keeps: the sets, the seed, and the backgrounds that it has learned."""
 
     sets: Sequence[KeystrokeSet] = ()
     seed: int = 0
+    backgrounds: dict[tuple[int, int, int], Background] = field(default_factory=dict)
     here: ClassVar["_Workbench"]
+
+    def background(self, data: int, plan: Disjoint, one: int, two: int) -> Background:
+        """Learn what people outside two folds teach, once."""
+        key = (data, min(one, two), max(one, two))
+        if key not in self.backgrounds:
+            self.backgrounds[key] = cohorts.background(self.sets[data], plan.folds, one, two)
+        return self.backgrounds[key]
 
 
 _Workbench.here = _Workbench()
@@ -73,9 +85,17 @@ class Work:
         return [
             Task(data, setting, model, user)
             for (data, setting), users in self.users.items()
-            for model in self.models
+            for model in models_of(setting, self.models)
             for user in users
         ]
+
+
+def models_of(setting: str, models: Sequence[str]) -> list[str]:
+    """Who takes part in a setting: in those of the cohort only who learns from one, and the yardstick.
+
+    The others would be scored as in the setting of that name without a cohort.
+    """
+    return [name for name in models if not setting.startswith("cohort") or name in (NearestRecent2.name, YARDSTICK)]
 
 
 def planned(sets: Sequence[KeystrokeSet], settings: Sequence[str], models: Sequence[str], seed: int) -> Work:
@@ -100,7 +120,8 @@ def measure(work: Work, jobs: int, advance: Callable[[int], None], total: Callab
             parts += _parts(work, data, setting, chosen)
         else:
             reason = "not applicable: fewer than two people with enough repetitions, sessions or columns"
-            parts += [Part(empty_row(work.sets[data].name, setting, model, reason)) for model in work.models]
+            absent = models_of(setting, work.models)
+            parts += [Part(empty_row(work.sets[data].name, setting, model, reason)) for model in absent]
     return parts
 
 
@@ -134,7 +155,8 @@ def _parts(work: Work, data: int, setting: str, played: list[tuple[Task, Played]
                 "detector": name,
                 "status": "measured",
             }
-            yield Part({**head, **row, **_cost(by_model[name]), **_origin(MODELS[name], split, work.seed)}, measured)
+            origin = _origin(MODELS[name], split, work.seed, learned=uses_cohort(setting, name))
+            yield Part({**head, **row, **_cost(by_model[name]), **origin}, measured)
 
 
 def _cost(played: list[Played]) -> Row:
@@ -145,8 +167,14 @@ def _cost(played: list[Played]) -> Row:
     }
 
 
-def _origin(model: Model, split: str, seed: int) -> Row:
-    return {"split": split, "seed": seed, "constants": model.constants, "trained_every": model.cadence}
+def uses_cohort(setting: str, model: str) -> bool:
+    """Whether this model learns from other people in this setting; the others are scored as they are."""
+    return setting.startswith("cohort") and model == NearestRecent2.name
+
+
+def _origin(model: Model, split: str, seed: int, *, learned: bool) -> Row:
+    constants = cohorts.CONSTANTS if learned else model.constants
+    return {"split": split, "seed": seed, "constants": constants, "trained_every": model.cadence}
 
 
 class _Runner:
@@ -197,6 +225,10 @@ def _play(task: Task) -> Played:
         if isinstance(plan, Confirmed):
             limit = -np.inf if task.limit is None else task.limit
             return play_confirmed(data, plan, model, task.user, here.seed, limit=limit)
+        if isinstance(plan, Disjoint):
+            if uses_cohort(task.setting, task.model):
+                return cohorts.play_disjoint(data, plan, task.user, partial(here.background, task.data, plan))
+            plan = plan.stages
         return play(data, plan, model, task.user, here.seed)
 
 

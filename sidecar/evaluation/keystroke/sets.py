@@ -17,7 +17,7 @@ UNIT_REPETITIONS = slice(5, 35)  # 6-35: as long a window as the scale prior's; 
 
 
 class Extra(IntEnum):
-    """Columns that are not times. They are typed as holds, after a change of unit (``KeystrokeSet.view``)."""
+    """Columns that are not times. For some detectors they are holds, after a change of unit (``KeystrokeSet.view``)."""
 
     NONE = 0
     PRESSURE = 1
@@ -51,8 +51,16 @@ class KeystrokeSet:
             found.update(person.name.encode() + person.sessions.tobytes() + person.values.tobytes())
         return found.hexdigest()
 
+    @cached_property
+    def touch_kinds(self) -> NDArray[np.uint8]:
+        """Kinds for detectors that know pressure and size, with the values as they are; shape (d,)."""
+        kinds = self.kinds.copy()
+        kinds[self.extra == Extra.PRESSURE] = Kind.PRESSURE
+        kinds[self.extra == Extra.SIZE] = Kind.SIZE
+        return kinds
+
     def view(self, user: int) -> list[Floats]:
-        """Everybody's values as the detector of this user sees them.
+        """Everybody's values as a detector of this user sees them that knows times only.
 
         Pressure and size are multiplied by a number that gives them the spread of a hold. It is taken from the
         other half of the people (even and odd numbers), so that nobody's own attempts are in it.

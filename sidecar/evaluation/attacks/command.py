@@ -1,0 +1,113 @@
+"""The ``evaluate attacks`` command: play, print the tables, write JSON."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from sidecar.errors import BadRequest
+from sidecar.evaluation.attacks.measure import Found, applicable, attack
+from sidecar.evaluation.attacks.poison import Worn, wear
+from sidecar.evaluation.keystroke.discovery import find_sets
+from sidecar.evaluation.keystroke.models import Model, product_models
+
+QUANTILES = (None, 0.8, 0.9, 0.95, 0.99)
+POPULATION = "population median"
+
+
+def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_path: Path | None) -> None:
+    """Measure and print. Raises DatasetInvalid, BadRequest."""
+    models = product_models()
+    if detector not in models:
+        raise BadRequest(f"no detector {detector!r}; there are {', '.join(models)}")
+    if json_path and not json_path.resolve().parent.is_dir():
+        raise BadRequest(f"{json_path}: no such folder")
+    console, out = Console(stderr=True), Console()
+    began = time.monotonic()
+    sets, passed = find_sets(data)
+    for sentence in passed:
+        console.print(f"passed over: {sentence}")
+    chosen = [each for each in sets if applicable(each)]
+    for each in sets:
+        if each not in chosen:
+            out.print(f"{each.name}: not applicable: needs 400 repetitions of everybody")
+    rounds = 1 + (len(QUANTILES) if poisoning else 0)
+    results: list[dict[str, object]] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress, threadpool_limits(1):
+        bar = progress.add_task("people attacked", total=rounds * sum(len(each.people) for each in chosen))
+        for each in chosen:
+            model: Model = models[detector]
+            found = attack(each, model, seed, lambda step: progress.advance(bar, step))
+            worn = [
+                wear(each, model, quantile, seed, lambda step: progress.advance(bar, step))
+                for quantile in (QUANTILES if poisoning else ())
+            ]
+            results.append({"set": each.name, "detector": detector, "seed": seed, **figures(found, worn)})
+    for result in results:
+        _print(result, out)
+    console.print(f"{time.monotonic() - began:.0f} s")
+    if json_path:
+        json_path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def figures(found: Found, worn: list[Worn]) -> dict[str, object]:
+    """Means over people, as plain values."""
+    rows = {
+        name: {"score_alone": float(np.mean(found.alone[name])), "with_checks": float(np.mean(found.guarded[name]))}
+        for name in found.alone
+    }
+    worst = [row["with_checks"] for name, row in rows.items() if name.startswith(POPULATION)]
+    return {
+        "accepted": rows,
+        "population_median_worst": max(worst),
+        "false_positives": float(np.mean(found.flagged)),
+        "false_positives_worst_person": float(np.max(found.flagged)),
+        "false_positives_by_sign": dict(found.signs),
+        "flagged_when_typed_oddly": {name: float(np.mean(values)) for name, values in found.odd.items()},
+        "poisoning": [
+            {
+                "learned_up_to_quantile": each.quantile,
+                "eer": each.eer,
+                "geer": each.geer,
+                "impostor_attempts_learned": each.absorbed,
+                "own_logins_learned": each.own_learned,
+            }
+            for each in worn
+        ],
+    }
+
+
+def _print(result: dict[str, object], out: Console) -> None:
+    title = f"{result['set']}: accepted where 5% of a person's own logins are rejected ({result['detector']})"
+    table = Table("attack", "by the score alone", "with the checks", title=title, box=SIMPLE_HEAD)
+    accepted = result["accepted"]
+    if isinstance(accepted, dict):
+        for name, row in accepted.items():
+            table.add_row(name, f"{row['score_alone']:.1%}", f"{row['with_checks']:.1%}")
+    out.print(table)
+    for name in ("population_median_worst", "false_positives", "false_positives_worst_person"):
+        out.print(f"{name}: {result[name]:.4f}", highlight=False)
+    for name in ("false_positives_by_sign", "flagged_when_typed_oddly"):
+        out.print(f"{name}: {result[name]}", highlight=False)
+    worn = result["poisoning"]
+    if isinstance(worn, list) and worn:
+        title = "Poisoning: 250 impostor attempts during 200 own logins, learned below a quantile of own scores"
+        names = ("quantile", "EER", "gEER", "attempts learned", "own learned")
+        lines = Table(*names, title=title, box=SIMPLE_HEAD)
+        for row in worn:
+            quantile = row["learned_up_to_quantile"]
+            lines.add_row(
+                "nothing learned" if quantile is None else f"{quantile:g}",
+                f"{row['eer']:.4f}",
+                f"{row['geer']:.4f}",
+                f"{row['impostor_attempts_learned']:.1f}",
+                f"{row['own_logins_learned']:.1f}",
+            )
+        out.print(lines)

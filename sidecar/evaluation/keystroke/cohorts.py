@@ -1,0 +1,64 @@
+"""Scoring one person's trials with what people of other folds teach (``sidecar.scoring.cohort``)."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+from sidecar.domain.biometrics import Floats, Sample, Template
+from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke.plans import FOLDS, LEARNED, Disjoint
+from sidecar.evaluation.keystroke.play import MAIN, TIMED, Played, Scores
+from sidecar.evaluation.keystroke.sets import Indices, KeystrokeSet
+from sidecar.scoring.cohort import Background, learn
+from sidecar.storage.arrays import pack_template
+
+CONSTANTS = (
+    "form, normalisation, fusion and calibration: people outside the user's and the impostor's fold, repetitions 1-200"
+)
+BackgroundOf = Callable[[int, int], Background]
+
+
+def background(data: KeystrokeSet, folds: Indices, one: int, two: int) -> Background:
+    """What the people outside two folds teach, from their repetitions 1-200. Raises DatasetInvalid on too few."""
+    chosen = [
+        person.values[:LEARNED] for person, fold in zip(data.people, folds, strict=True) if fold not in (one, two)
+    ]
+    found = learn(chosen, data.touch_kinds)
+    if found is None:
+        raise DatasetInvalid(f"{data.name}: {len(chosen)} people are too few for a background")
+    return found
+
+
+def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundOf) -> Played:
+    """Genuine trials once under each impostor fold's background, impostors under that of their own fold."""
+    values = [person.values for person in data.people]
+    own = values[user]
+    genuine, impostor = [], []
+    enroll_ms, score_ms, size = 0.0, 0.0, 0
+    for fold in range(FOLDS):
+        found = of(int(plan.folds[user]), fold)
+        for stage in plan.stages:
+            samples = [Sample(row, float(at)) for at, row in enumerate(own[stage.template])]
+            began = perf_counter()
+            template = found.detector.enroll(samples, data.touch_kinds, "positions")
+            enroll_ms = (perf_counter() - began) * 1000.0
+            around = found.strangers(template)
+            rows = np.array(
+                [values[person][row] for person, row in stage.impostor.tolist() if plan.folds[person] == fold]
+            )
+            genuine.append(found.llr(template, own[stage.genuine], strangers=around))
+            if rows.size:
+                impostor.append(found.llr(template, rows, strangers=around))
+            score_ms = _single_ms(found, template, own[stage.genuine], around)
+            size = len(pack_template(template))
+    return Played({MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}, enroll_ms, score_ms, size)
+
+
+def _single_ms(found: Background, template: Template, probes: Floats, around: Floats) -> float:
+    times = []
+    for probe in probes[:TIMED]:
+        began = perf_counter()
+        found.llr(template, probe[None, :], strangers=around)
+        times.append((perf_counter() - began) * 1000.0)
+    return float(np.median(times))

@@ -1,0 +1,132 @@
+"""Signs that typing was made by software or typed before, apart from the question whose typing it is.
+
+Pure functions over the timings of one field: ``hold``, shape (n,), and ``down_down``, shape (n,) or (n - 1,), in ms,
+NaN where missing. They speak of one attempt at a time and never of a person's worth: a sign asks for a second factor,
+nothing more. Thresholds were set on repetitions 1-200 of the CMU set (Killourhy & Maxion 2009) and hold for the MEU set
+(touch) too; docs/evaluation.md has the shares of real people that are flagged, also where typing is slow, keys repeat
+or stick. Slowness is no sign, and neither is a long hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from sidecar.domain.biometrics import Floats
+
+FEWEST = 4  # timings of a kind below which nothing is said
+FEWEST_EVEN = 6  # below which their spread says nothing: with four, one login of twenty is that even by chance
+REGULAR_HOLD = 0.04  # coefficient of variation; the least of 10,200 logins of 51 people is .046
+REGULAR_STEP = 0.10  # least of the same logins .172; on a touch keyboard .097 of 2,856
+FASTEST_STEP = 40.0  # ms, median of a login; the least of 10,200 is 101 on a hard text, expert text goes to 60
+FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that people had is 8
+COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
+LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
+TYPICAL = 0.12  # mean |ln(timing / usual timing)|; .18% of logins are nearer to what is usual
+UNRELATED = -0.1  # correlation of ln(step) with the text's usual ones; .1% of logins are below, and 39% of uniform ones
+FEWEST_RELATED = 8  # steps below which that correlation says nothing
+VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
+
+
+class Sign(StrEnum):
+    """What is strange about an attempt."""
+
+    TOO_REGULAR = "too_regular"  # all holds or all steps nearly alike
+    QUANTISED = "quantised"  # hold times from a list of one or two values
+    IMPOSSIBLE_SPEED = "impossible_speed"
+    COPIED = "copied"  # nearly the same timings as an earlier attempt
+    TOO_USUAL = "too_usual"  # nearer to what everybody does than anybody is
+    UNRELATED = "unrelated"  # easy and hard steps of the text do not differ, or the wrong way round
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What people usually do with one text that is known to be shared: medians by position, ms, shape (n,) and (s,)."""
+
+    hold: Floats
+    down_down: Floats
+
+
+def machine_signs(hold: Floats, down_down: Floats) -> tuple[Sign, ...]:
+    """Signs in the attempt itself, in the order of ``Sign``. Raises ValueError on other shapes than (n,)."""
+    held, steps = _present(hold), _present(down_down)
+    found = []
+    if _even(held, REGULAR_HOLD) or _even(steps, REGULAR_STEP):
+        found.append(Sign.TOO_REGULAR)
+    if held.size > FEWEST_DISTINCT and np.unique(np.round(held, 1)).size < FEWEST_DISTINCT:
+        found.append(Sign.QUANTISED)
+    if steps.size >= FEWEST and float(np.median(steps)) < FASTEST_STEP:
+        found.append(Sign.IMPOSSIBLE_SPEED)
+    return tuple(found)
+
+
+def copied(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_down: Floats) -> bool:
+    """Whether the attempt nearly repeats one of k earlier ones, stored or merely seen: holds (k, n), down-downs (k, s).
+
+    Jitter of up to about 5 ms a timing is seen through. The more attempts are remembered, the more often people repeat
+    themselves by chance; 200 are what the threshold was set for. Raises ValueError on shapes that do not fit.
+    """
+    own = np.concatenate([hold, down_down])
+    earlier = np.concatenate([earlier_hold, earlier_down_down], axis=1)
+    if earlier.shape[1] != own.size:
+        raise ValueError(f"earlier attempts of shape {earlier.shape} do not fit one of {own.size} timings")
+    away = np.abs(earlier - own)
+    known = np.isfinite(away)
+    count = known.sum(axis=1)
+    mean = np.where(known, away, 0.0).sum(axis=1) / np.maximum(count, 1)
+    return bool(((count >= FEWEST) & (mean <= np.minimum(COPY_MS * count, LARGEST_COPY_MS))).any())
+
+
+def shared_text_signs(hold: Floats, down_down: Floats, usual: Usual) -> tuple[Sign, ...]:
+    """Signs against what is usual for a shared text: nearer to it than people are, or nothing like it.
+
+    Raises ValueError where the shapes differ from those of ``usual``.
+    """
+    if (hold.shape, down_down.shape) != (usual.hold.shape, usual.down_down.shape):
+        raise ValueError("the usual timings are of another text")
+    found = []
+    holds, steps = _logarithms(hold, usual.hold), _logarithms(down_down, usual.down_down)
+    known = np.concatenate([holds[0] - holds[1], steps[0] - steps[1]])
+    if known.size >= 2 * FEWEST and float(np.abs(known).mean()) < TYPICAL:
+        found.append(Sign.TOO_USUAL)
+    if steps[0].size >= FEWEST_RELATED and float(steps[1].std()) >= VARIED and _correlation(*steps) < UNRELATED:
+        found.append(Sign.UNRELATED)
+    return tuple(found)
+
+
+def usual_of(people: Sequence[tuple[Floats, Floats]]) -> Usual:
+    """Medians over people's attempts at a shared text: holds (m, n) and down-downs (m, s) of each, every one as heavy.
+
+    Only for people who agreed to be part of it. Raises ValueError on nobody, or on shapes that differ.
+    """
+    if not people:
+        raise ValueError("nobody to learn the usual timings from")
+    holds = np.stack([np.nanmedian(hold, axis=0) for hold, _ in people])
+    steps = np.stack([np.nanmedian(step, axis=0) for _, step in people])
+    return Usual(np.nanmedian(holds, axis=0), np.nanmedian(steps, axis=0))
+
+
+def _logarithms(timings: Floats, usual: Floats) -> tuple[Floats, Floats]:
+    """Logarithms of both where both are there, of at least 1 ms."""
+    known = np.isfinite(timings) & np.isfinite(usual)
+    return np.log(np.maximum(timings[known], 1.0)), np.log(np.maximum(usual[known], 1.0))
+
+
+def _correlation(one: Floats, two: Floats) -> float:
+    one, two = one - one.mean(), two - two.mean()
+    size = float(np.sqrt((one @ one) * (two @ two)))
+    return float(one @ two) / size if size > 0 else 0.0
+
+
+def _even(timings: Floats, least: float) -> bool:
+    if timings.size < FEWEST_EVEN:
+        return False
+    mean = float(timings.mean())
+    return mean > 0 and float(timings.std()) < least * mean
+
+
+def _present(timings: Floats) -> Floats:
+    if timings.ndim != 1:
+        raise ValueError(f"timings need shape (n,), not {timings.shape}")
+    return timings[np.isfinite(timings)]

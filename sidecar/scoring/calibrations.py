@@ -1,0 +1,162 @@
+"""Calibrations of the detectors: by detector and layout, constants with where they come from.
+
+Each was printed by ``python -m sidecar.evaluation.fit_calibration`` and put here by a person.
+"""
+
+from dataclasses import dataclass
+
+from sidecar.domain.biometrics import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Constants of one layout: llr = (s0 + sf F + sn N) distance - (o0 + of F + on N), then limited to +-6.
+
+    F = ln(features / 30) and N = ln(samples / 10), each held inside the fitted range. Below the range the LLR
+    fades to 0 in proportion. ``provenance``: data set, subjects, repetitions, protocol and command.
+    """
+
+    slope: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    feature_range: tuple[int, int]
+    provenance: str
+
+
+FIRST_PROTOCOL = (
+    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 3 to"
+    " 100 samples ending at repetitions 30, 50, 80, 100, 130, 150 and 180; genuine: the next 5; impostors: every"
+    " other subject's repetitions 1, 3, 5, 160, 180, 200."
+    " `python -m sidecar.evaluation.fit_calibration --data cmu --json out`. "
+)
+
+SECOND_PROTOCOL = (
+    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 3 to"
+    " 100 samples ending at repetitions 30, 50, 80, 100, 130, 150 and 180; genuine: the next 5, and the 5 that begin 50"
+    " repetitions later; impostors: every other subject's repetitions 1, 3, 5, 160, 180, 200."
+    " `python -m sidecar.evaluation.fit_calibration --data cmu --detector NAME --json out`. "
+)
+
+COARSE_PROTOCOL = (
+    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 5, 10 and 30"
+    " samples ending at repetitions 50, 100 and 150; genuine: the next 5, and the 5 that begin 50 repetitions later;"
+    " impostors: every other subject's repetitions 1, 3, 5, 160, 180, 200."
+    " `python -m sidecar.evaluation.fit_calibration --data cmu --detector NAME --json out`. "
+)
+
+CALIBRATIONS: dict[str, dict[Layout, Calibration]] = {
+    "nearest-recent-2": {
+        "positions": Calibration(
+            slope=(1.432, 0.651, 0.024),
+            offset=(43.544, 20.15, 0.115),
+            feature_range=(12, 48),
+            provenance=f"{SECOND_PROTOCOL}Spans of 4, 6, 8 and 10 keys, and 16 keys joined from two repetitions. Constants"
+            " of each half of the subjects on the other half:"
+            " Cllr .403 (minimum .400), ECE .014 and .396 (minimum .383), ECE .035; at 10 keys and 10 samples"
+            " .312 (minimum .294), ECE .030 and .311 (minimum .302), ECE .012.",
+        ),
+        "summary": Calibration(
+            slope=(1.077, 0.0, 0.004),
+            offset=(12.121, 0.0, -0.425),
+            feature_range=(21, 21),
+            provenance=f"{SECOND_PROTOCOL}The 21 numbers of the ten characters. Constants of each half of the subjects on"
+            " the other half: Cllr .559 (minimum .551), ECE .023 and .535 (minimum .529), ECE .016.",
+        ),
+    },
+    "nearest-recent-1": {
+        "positions": Calibration(
+            slope=(7.918, 3.203, 0.413),
+            offset=(12.275, 5.328, -0.006),
+            feature_range=(12, 48),
+            provenance=f"{FIRST_PROTOCOL}Spans of 4, 6, 8 and 10 keys, and 16 keys joined from two repetitions. Subjects"
+            " out of fold: Cllr .400 (minimum .396), ECE .013 over all sizes; .334 (.317), .028 at 10 keys and 10"
+            " samples.",
+        ),
+        "summary": Calibration(
+            slope=(3.969, 0.0, 0.200),
+            offset=(6.246, 0.0, -0.222),
+            feature_range=(21, 21),
+            provenance=f"{FIRST_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .523 (minimum"
+            " .519), ECE .010; .520 (.507), .027 at 10 samples.",
+        ),
+    },
+    "local-outlier-factor-1": {
+        "positions": Calibration(
+            slope=(2.768, 1.056, 0.0),
+            offset=(4.563, 1.646, 0.336),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .695"
+            " (minimum .668), ECE .057.",
+        ),
+        "summary": Calibration(
+            slope=(2.119, 0.0, 0.093),
+            offset=(3.691, 0.0, 0.269),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .675"
+            " (minimum .663), ECE .032.",
+        ),
+    },
+    "ledoit-wolf-1": {
+        "positions": Calibration(
+            slope=(1.919, 0.67, 0.345),
+            offset=(4.438, 1.64, 0.043),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .640"
+            " (minimum .612), ECE .053.",
+        ),
+        "summary": Calibration(
+            slope=(1.543, 0.0, 0.514),
+            offset=(3.331, 0.0, 0.196),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .656"
+            " (minimum .645), ECE .026.",
+        ),
+    },
+    "autoencoder-1": {
+        "positions": Calibration(
+            slope=(0.353, 0.138, 0.049),
+            offset=(2.716, 1.416, 0.09),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .650"
+            " (minimum .603), ECE .074.",
+        ),
+        "summary": Calibration(
+            slope=(0.266, 0.0, 0.066),
+            offset=(1.604, 0.0, -0.047),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .676"
+            " (minimum .642), ECE .059.",
+        ),
+    },
+    "one-class-svm-1": {
+        "positions": Calibration(
+            slope=(134.823, 0.0, 11.56),
+            offset=(133.992, 0.565, 11.435),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .664"
+            " (minimum .621), ECE .053.",
+        ),
+        "summary": Calibration(
+            slope=(40.853, 0.0, 7.001),
+            offset=(39.994, 0.0, 6.732),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .760"
+            " (minimum .689), ECE .101.",
+        ),
+    },
+    "gaussian-mixture-1": {
+        "positions": Calibration(
+            slope=(1.705, 0.562, 0.143),
+            offset=(4.624, 1.605, -0.102),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .646"
+            " (minimum .610), ECE .065.",
+        ),
+        "summary": Calibration(
+            slope=(1.319, 0.0, 0.192),
+            offset=(3.499, 0.0, 0.051),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .642"
+            " (minimum .632), ECE .022.",
+        ),
+    },
+}

@@ -1,0 +1,126 @@
+"""``gaitkeeper evaluate attacks``: attacks as the protocol defines them, thresholds that include the checks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sidecar.cli import app
+from sidecar.errors import BadRequest
+from sidecar.evaluation.attacks import make
+from sidecar.evaluation.attacks.check import checked
+from sidecar.evaluation.attacks.measure import _threshold
+from sidecar.evaluation.synthetic import typist
+from sidecar.features.liveness import usual_of
+
+KEYS = 8
+
+
+def typed(seed: int, count: int) -> make.Timings:
+    rng = np.random.default_rng(seed)
+    logins = [typist(seed).login(rng, KEYS, enter=False) for _ in range(count)]
+    holds = np.array([[hold for _, hold in rows] for rows in logins])
+    return holds, np.diff(np.array([[down for down, _ in rows] for rows in logins]), axis=1)
+
+
+def test_attacks_are_those_of_the_protocol() -> None:
+    people = [typed(seed, 40) for seed in range(4)]
+    pooled = np.concatenate([hold for hold, _ in people]), np.concatenate([step for _, step in people])
+    found = make.invented(pooled, people[0], np.random.default_rng(1))
+    hold, step = found["population median, jitter 0"]
+    assert hold.shape == (200, KEYS)
+    assert np.array_equal(hold[7], np.median(pooled[0], axis=0))
+    assert np.array_equal(step[7], np.median(pooled[1], axis=0))
+    noise = np.log(found["population median, jitter 0.2"][0] / hold[0])
+    assert noise.std() == pytest.approx(0.2, rel=0.1)
+    assert abs(noise.mean()) < 0.02
+    assert np.unique(found["constant"][0]).tolist() == [80.0]
+    assert np.unique(found["constant"][1]).tolist() == [120.0]
+    low, high = found["uniform"][1].min(), found["uniform"][1].max()
+    assert 80 <= low < 95
+    assert 335 < high <= 350
+    assert np.array_equal(found["victim's median"][0][0], np.median(people[0][0][-30:], axis=0))
+    made = found["generated"]
+    assert np.median(made[0], axis=0) == pytest.approx(np.median(pooled[0], axis=0), rel=0.2)
+
+
+def test_odd_ways_of_typing_stay_typing() -> None:
+    hold, step = timings = typed(3, 30)
+    rng = np.random.default_rng(2)
+    assert np.array_equal(make.slow(timings)[1], step * 2.5)
+    repeated = make.repeated_key(timings, rng)
+    assert ((repeated[0] != hold).sum(axis=1) == 1).all()
+    assert repeated[0].max(axis=1).min() >= 500
+    sticky = make.sticky_keys(timings)
+    assert (sticky[1] - sticky[0][:, :-1] >= 50.0 - 1e-9).all()
+    jittered = make.jittered(timings, 5.0, rng)
+    assert np.std(jittered[0] - hold) == pytest.approx(5.0, rel=0.15)
+
+
+def test_the_threshold_counts_what_the_checks_reject() -> None:
+    genuine = np.arange(100.0)
+    none = np.zeros(100, dtype=bool)
+    assert (genuine >= _threshold(genuine, none)).sum() == 5
+    some = none.copy()
+    some[:3] = True
+    rejected = (genuine >= _threshold(genuine, some)) | some
+    assert rejected.sum() == 5
+    many = none.copy()
+    many[:20] = True  # more than 5%: nothing beyond what the person reached is let in for it
+    assert np.isfinite(_threshold(genuine, many))
+    assert _threshold(genuine, many) == pytest.approx(99.0)
+    assert (genuine[~many] < _threshold(genuine, many)).all()
+
+
+def test_an_attempt_is_compared_with_what_came_before_it() -> None:
+    own = typed(4, 12)
+    usual = usual_of([typed(seed, 5) for seed in range(6)])
+    later = own[0][6:], own[1][6:]
+    assert not checked(later, usual, own, list(range(6, 12))).flagged.any()
+    assert checked(later, usual, own).flagged.all()  # without an order every one finds itself
+    assert checked(later, usual, own).signs["copied"] == 6
+
+
+def write(folder: Path, people: int, repetitions: int) -> Path:
+    lines = ["subject,session,rep,key_index,press_s,release_s"]
+    for person in range(people):
+        rng = np.random.default_rng(person)
+        for rep in range(repetitions):
+            for key, (down, hold) in enumerate(typist(person).login(rng, KEYS, enter=False)):
+                lines.append(f"p{person},1,{rep},{key},{down / 1000:.4f},{(down + hold) / 1000:.4f}")
+    file = folder / "letters.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, ["evaluate", "attacks", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_the_command_attacks_everybody(tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    printed = run("--data", write(tmp_path, 3, 400), "--no-poisoning", "--json", out)
+    assert "with the checks" in printed
+    (found,) = json.loads(out.read_text())
+    accepted = found["accepted"]
+    assert accepted["exact replay of a stored sample"]["with_checks"] == 0.0
+    assert accepted["exact replay of a stored sample"]["score_alone"] > 0.5
+    assert accepted["constant"]["with_checks"] == 0.0
+    assert found["false_positives"] <= 0.02
+    assert found["poisoning"] == []
+
+
+def test_a_set_that_is_too_small_is_not_applicable(tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    printed = run("--data", write(tmp_path, 3, 20), "--json", out)
+    assert "not applicable" in printed
+    assert json.loads(out.read_text()) == []
+
+
+def test_wrong_choices_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="no detector 'oracle'"):
+        run("--data", write(tmp_path, 2, 5), "--detector", "oracle")

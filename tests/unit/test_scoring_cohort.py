@@ -1,0 +1,85 @@
+"""Backgrounds from an installation's own people: useful, harmless when few, rebuilt without whoever is forgotten."""
+
+import numpy as np
+import pytest
+
+from sidecar.domain.biometrics import Floats, Sample
+from sidecar.evaluation import metrics
+from sidecar.evaluation.synthetic import probe_of, typist
+from sidecar.features.keystroke import positions_kinds
+from sidecar.scoring.cohort import FEWEST_MEMBERS, Background, joined, learn
+
+KEYS = 8
+KINDS = positions_kinds(KEYS)
+
+
+def typed(seed: int, count: int, stream: int = 0) -> Floats:
+    rng = np.random.default_rng([stream, seed])
+    return np.stack([probe_of(typist(seed).login(rng, KEYS)).values for _ in range(count)])
+
+
+def learned(members: range) -> Background:
+    found = learn([typed(seed, 40) for seed in members], KINDS)
+    assert found is not None
+    return found
+
+
+def scores(background: Background, user: int, stream: int = 5) -> tuple[Floats, Floats]:
+    samples = [Sample(row, float(at)) for at, row in enumerate(typed(user, 12))]
+    template = background.detector.enroll(samples, KINDS, "positions")
+    strangers = np.concatenate([typed(seed, 2, stream) for seed in range(60, 70)])
+    return background.llr(template, typed(user, 20, stream)), background.llr(template, strangers)
+
+
+def test_a_background_tells_people_apart_that_it_never_saw() -> None:
+    background = learned(range(20))
+    pairs = [scores(background, user) for user in range(40, 50)]
+    genuine, impostor = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    assert metrics.equal_error_rate(genuine, impostor) < 0.05
+    assert metrics.cllr(genuine, impostor) < 0.3
+
+
+def test_too_few_members_give_no_background() -> None:
+    assert learn([typed(seed, 40) for seed in range(2)], KINDS) is None
+    assert learn([typed(seed, 40) for seed in range(FEWEST_MEMBERS - 1)], KINDS) is None
+    assert learn([typed(seed, 5) for seed in range(20)], KINDS) is None
+    assert learn([typed(seed, 40) for seed in range(FEWEST_MEMBERS)], KINDS) is not None
+
+
+def test_few_members_hardly_move_the_strict_score() -> None:
+    assert joined(2.0, -2.0, 0) == 2.0
+    assert joined(2.0, -2.0, 2) > 1.0
+    assert joined(2.0, -2.0, 1000) == pytest.approx(-2.0, abs=0.05)
+
+
+def test_whoever_is_forgotten_leaves_no_trace() -> None:
+    without = learned(range(1, 12))
+    again = learn([typed(seed, 40) for seed in range(12) if seed != 0], KINDS)
+    assert again is not None
+    assert np.array_equal(without.weights, again.weights)
+    assert all(np.array_equal(one, two) for one, two in zip(without.members, again.members, strict=True))
+
+
+def test_the_order_of_members_does_not_matter() -> None:
+    people = [typed(seed, 40) for seed in range(10)]
+    one, two = learn(people, KINDS), learn(people[::-1], KINDS)
+    assert one is not None
+    assert two is not None
+    assert scores(one, 42)[1] == pytest.approx(scores(two, 42)[1], abs=1e-3)
+
+
+def test_missing_timings_are_bridged() -> None:
+    people = [typed(seed, 40) for seed in range(10)]
+    for rows in people:
+        rows[:, -2:] = np.nan  # Enter was never pressed
+        rows[::7, 4] = np.nan
+    background = learn(people, KINDS)
+    assert background is not None
+    own, strange = scores(background, 42)
+    assert np.isfinite(own).all()
+    assert np.median(own) < np.median(strange)
+
+
+def test_members_of_another_text_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        learn([np.ones((40, 5))] * 10, KINDS)
