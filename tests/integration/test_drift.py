@@ -46,7 +46,7 @@ async def test_enr6_who_holds_the_second_factor_too_moves_a_profile_by_little_in
     for session in range(1, 21):
         assert (await attack(world, session, second_factor=True))["action"] == "step_up", session
     assert await samples(world) == 15 + world.settings.learning.unlike_per_day
-    assert await llr_of(world, OWNER, 2) < world.inside.policy.mismatch_from
+    assert await llr_of(world, OWNER, 2) < world.inside.policies.enforced.mismatch_from
     world.clock.forward(DAY + 1)
     await attack(world, 30, second_factor=True)
     assert await samples(world) == 15 + world.settings.learning.unlike_per_day + 1

@@ -132,7 +132,7 @@ async def _ended(case: Case, response: Any) -> bool:
 
 
 async def _policy(case: Case, response: Any) -> bool:
-    return bool(response.json()["sha256"] == case.world.inside.policy.digest)
+    return bool(response.json()["sha256"] == case.world.inside.policies.enforced.digest)
 
 
 async def _chain(case: Case, response: Any) -> bool:
