@@ -78,7 +78,7 @@ class Consents:
 
 def context(answer: Answer | None) -> dict[str, Any]:
     """What a question about a login says of consent: nothing until the person has answered."""
-    return {"consent": {"given": answer.given, "version": answer.version}} if answer else {}
+    return {"consent": {"given": answer.given, "version": answer.version, "answered_at": answer.at}} if answer else {}
 
 
 def standing(answer: Answer | None, kept: dict[str, Any]) -> Standing:
@@ -101,7 +101,12 @@ async def tell(s: "Services", sub: str) -> None:
     answer = s.consents.of(sub)
     if answer is None or answer.told:
         return
-    told = {"given": answer.given, "version": answer.version, "second_factor": answer.confirmed}
+    told = {
+        "given": answer.given,
+        "version": answer.version,
+        "second_factor": answer.confirmed,
+        "answered_at": answer.at,
+    }
     await s.hook.subject("consent", sub, **told)
     s.consents.heard(sub, answer)
 

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from sidecar.administration.opened import noted
 from sidecar.config import Settings
 from sidecar.errors import ConfigInvalid
 from sidecar.main import build, data_driver, key_driver, models
@@ -14,14 +15,19 @@ KINDS = ("data", "keys")
 
 def migrate(settings: Settings, to: int | None) -> list[str]:
     """Bring both databases to this version's schema, or the data's to another one; return what was done."""
-    done = []
+    done: list[str] = []
+    moved: dict[str, list[int]] = {}
     for kind in KINDS if to is None else ("data",):
         driver = _driver(settings, kind)
         before, after = schema.migrate(driver, kind, to)
         driver.close()
+        if before not in (0, after):
+            moved[kind] = [before, after]
         done.append(
             f"{kind}: schema {before} -> {after}" if before != after else f"{kind}: schema {after}, nothing to do"
         )
+    if moved and to is None:  # an older schema is nothing this version can write to
+        noted(settings, "db.migrated", moved)
     return done
 
 
@@ -29,6 +35,7 @@ def backup(settings: Settings, kind: str, path: Path) -> int:
     """Write a backup of the data or of the keys; never both in one file. Raises StorageFailed, ConfigInvalid."""
     if path.exists():
         raise ConfigInvalid(f"{path} exists")
+    noted(settings, "db.backed_up", {"of": kind})
     driver = _driver(settings, kind)
     try:
         return backups.write(driver, kind, path)

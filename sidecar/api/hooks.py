@@ -53,6 +53,7 @@ class _Consent(Struct, forbid_unknown_fields=True):
     given: bool
     version: Annotated[str, Meta(max_length=64)] | None = None
     recording: Annotated[str, Meta(max_length=64)] | None = None
+    answered_at: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _Context(Struct):
@@ -197,7 +198,9 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
         sid=context.sid,
         ip=context.ip,
         user_agent=context.user_agent,
-        consent=ToldConsent(told.given, told.version, told.recording) if (told := context.consent) else None,
+        consent=ToldConsent(told.given, told.version, told.recording, told.answered_at)
+        if (told := context.consent)
+        else None,
         second_factor=context.second_factor,
         gpc=context.gpc,
         realm=asked.subject.properties.realm,

@@ -27,6 +27,7 @@ class _Told(Struct, forbid_unknown_fields=True):
     version: Annotated[str, Meta(max_length=64)] | None = None
     recording: Annotated[str, Meta(max_length=64)] | None = None
     second_factor: bool = False
+    answered_at: Annotated[float, Meta(ge=0)] | None = None
 
 
 def routes(callers: Callers, rights: Rights) -> APIRouter:
@@ -59,6 +60,7 @@ def routes(callers: Callers, rights: Rights) -> APIRouter:
             version=told.version,
             recording=told.recording,
             confirmed=told.second_factor,
+            answered_at=told.answered_at,
             assertion=caller.assertion,
         )
         return _answer({"consent": str(standing.state), "confirmed": standing.confirmed})

@@ -41,12 +41,25 @@ class Consent:
             return replace(self, state=ConsentState.OTHER_BASIS, confirmed=True)
         return self
 
-    def told(self, *, given: bool, version: str | None, recording: str | None, at: float) -> "Consent":
+    def told(
+        self,
+        *,
+        given: bool,
+        version: str | None,
+        recording: str | None,
+        at: float,
+        answered_at: float | None = None,
+    ) -> "Consent":
         """Return where the person stands after news from the provider; the same value when it is no news.
 
-        Who refuses after having agreed has withdrawn. Fresh consent waits for a second factor to confirm it.
+        ``answered_at``: when they answered, where the provider says so: an answer that is older than what is known here (a
+        withdrawal through an administrator, say) is none. ``recording`` None says nothing of recordings, an empty name takes an
+        agreement back. Who refuses after having agreed has withdrawn. Fresh consent waits for a second factor to confirm it.
         """
+        if answered_at is not None and self.at is not None and answered_at <= self.at:
+            return self
         agreed = self.state is ConsentState.GIVEN
+        recording = self.recording if recording is None and agreed else recording or None
         if given:
             if agreed and self.version == version and self.recording == recording:
                 return self

@@ -148,11 +148,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class ToldConsent:
-    """What the provider says of the user's consent: given or refused, to which text."""
+    """What the provider says of the user's consent: given or refused, to which text, when (epoch seconds)."""
 
     given: bool
     version: str | None = None
     recording: str | None = None
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,11 @@ class Assessor:
         if told is None:
             return remembered.consent
         return remembered.consent.told(
-            given=told.given, version=told.version, recording=told.recording, at=self.clock()
+            given=told.given,
+            version=told.version,
+            recording=told.recording,
+            at=self.clock(),
+            answered_at=told.answered_at,
         )
 
     def _client(self, attempt: Attempt) -> ClientSettings:

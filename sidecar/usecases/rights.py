@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sidecar.config import Settings
-from sidecar.domain.consent import Consent
+from sidecar.domain.consent import Consent, ConsentState
 from sidecar.errors import NotFound
 from sidecar.keyring import Keyring
 from sidecar.ports import (
@@ -113,14 +113,15 @@ class Rights:
         version: str | None = None,
         recording: str | None = None,
         confirmed: bool = False,
+        answered_at: float | None = None,
         assertion: Assertion | None = None,
     ) -> Consent:
         """Take a person's consent or refusal; a refusal after consent is a withdrawal and erases what was measured."""
         pseudonym = self.keyring.pseudonym(tenant, subject)
         now = self.clock()
         before = await self.subjects.consent(tenant, pseudonym)
-        after = before.told(given=given, version=version, recording=recording, at=now)
-        if given and confirmed:
+        after = before.told(given=given, version=version, recording=recording, at=now, answered_at=answered_at)
+        if given and confirmed and after.state is ConsentState.GIVEN:
             after = replace(after, confirmed=True)
         await self.subjects.stand(tenant, pseudonym, after, assertion, by, now)
         return after

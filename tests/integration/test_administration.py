@@ -77,6 +77,8 @@ def test_ops5_databases(run: Run, tmp_path: Path) -> None:
     assert "schema 2 -> 1" in fine(run("db", "migrate", "--to", "1"))
     assert run("subject", "show", *WHO).exception.code == "schema_old"  # type: ignore[union-attr]
     assert "schema 1 -> 2" in fine(run("db", "migrate"))
+    kinds = [json.loads(line)["entry"]["kind"] for line in fine(run("audit", "show")).splitlines()]
+    assert kinds[0] == "db.migrated"
     assert len(json.loads(fine(run("subject", "show", *WHO)))["profiles"]) == 2
     fine(run("db", "migrate", "--to", "0"))
     assert "rows restored" in fine(run("db", "restore", str(tmp_path / "data.backup")))

@@ -15,6 +15,7 @@ from support.operators import OWNER, acting, known_person
 from support.world import World, carried
 
 import sidecar
+from sidecar.administration import db as db_commands
 from sidecar.administration import keys as key_commands
 from sidecar.administration import profile as profile_commands
 from sidecar.administration import recording as recording_commands
@@ -219,6 +220,12 @@ ACTS: dict[str, tuple[Act, list[Line]]] = {
         lambda at: at.commanded(key_commands.check),
         [Line("keys.checked", SHELL, {"faults": 0}, "*", False)],
     ),
+    "data backed up": (
+        lambda at: at.commanded(
+            db_commands.backup, "data", at.world.settings.data_dir.parent / f"{at.sub}-{next(logins)}.backup"
+        ),
+        [Line("db.backed_up", SHELL, {"of": "data"}, "*", False)],
+    ),
 }
 
 
@@ -293,7 +300,7 @@ class TestRows:
             await act(await case_of(shared))
         assert await shared.inside.audit.verify() == []
         found = rows(shared)
-        assert {row["kind"] for row in found} | {"keys.made"} == kinds_in_the_code()
+        assert {row["kind"] for row in found} | {"keys.made", "db.migrated"} == kinds_in_the_code()
         text = repr([row | {"actor": ""} if row["actor"].startswith("Olive") else row for row in found])
         for planted in ("planted", "Name of", "sid of", "localhost:8802/"):
             assert planted not in text

@@ -112,6 +112,24 @@ class TestGiven:
         await asked.idp.login("ann", carried(OWNER, 1), second_factor=True)
         assert (await asked.idp.profiles("ann"))["password"]["samples"] == 1
 
+    async def test_prv1_an_older_answer_is_no_news(self, asked: World) -> None:
+        """A provider that still sends its old yes must not undo what was taken back through somebody else."""
+        now = asked.clock()
+        await call(asked.idp, "consent", "ann", given=True, version="v", second_factor=True, answered_at=now - 60)
+        await call(asked.idp, "consent", "ann", given=False)
+        await asked.idp.evaluate("ann", carried(OWNER, 1), consent={**GIVEN, "answered_at": now - 60})
+        assert (await facts(asked))["consent.state"] == "withdrawn"
+        asked.clock.forward(60)
+        await asked.idp.evaluate("ann", carried(OWNER, 2), consent={**GIVEN, "answered_at": asked.clock()})
+        assert (await facts(asked))["consent.state"] == "given"
+
+    async def test_prv4_a_login_that_says_nothing_of_recordings_leaves_them(self, asked: World) -> None:
+        await call(asked.idp, "consent", "ann", given=True, version="2026-11", recording="study", second_factor=True)
+        await asked.idp.evaluate("ann", carried(OWNER, 1), consent=GIVEN)
+        assert (await call(asked.idp, "show", "ann")).json()["consent"]["recording"] == "study"
+        await asked.idp.evaluate("ann", carried(OWNER, 2), consent=GIVEN | {"recording": ""})
+        assert (await call(asked.idp, "show", "ann")).json()["consent"]["recording"] is None
+
 
 class TestRefused:
     async def test_prv1_the_ordinary_second_factor_and_nothing_else(self, asked: World) -> None:
