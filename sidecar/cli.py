@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from idp_adapters.keycloak.commands import keycloak
 from sidecar import __version__
 from sidecar.administration import commands
 from sidecar.errors import GaitkeeperError
@@ -15,6 +16,7 @@ evaluate = typer.Typer(no_args_is_help=True, help="Measure error rates on record
 app.add_typer(evaluate, name="evaluate")
 for name, group in commands.GROUPS.items():
     app.add_typer(group, name=name)
+app.add_typer(keycloak, name="keycloak")
 
 
 def _version(wanted: bool) -> None:

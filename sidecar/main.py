@@ -16,6 +16,7 @@ from fastapi.responses import RedirectResponse
 from numpy.typing import NDArray
 from starlette.middleware.sessions import SessionMiddleware
 
+from idp_adapters.keycloak.sessions import KeycloakSessions
 from idp_adapters.webhook import Webhook
 from sidecar.api import captures as capture_routes
 from sidecar.api import hooks, public
@@ -31,6 +32,7 @@ from sidecar.errors import ConfigInvalid, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load
+from sidecar.ports import SessionEnder
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.assertions import SqlAssertions
@@ -278,11 +280,11 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
 
 def _ender(
     settings: Settings, idp: IdpSettings, keyring: Keyring, http: httpx.AsyncClient, clock: Callable[[], float]
-) -> Webhook:
+) -> SessionEnder:
     return ADAPTERS[idp.adapter](str(idp.revocation_url), settings.base_url, keyring.signing, http, clock)
 
 
-ADAPTERS = {"webhook": Webhook}
+ADAPTERS: dict[str, type[Webhook] | type[KeycloakSessions]] = {"webhook": Webhook, "keycloak": KeycloakSessions}
 
 
 def _keys(idp: IdpSettings) -> list[Jwk]:
