@@ -5,6 +5,7 @@ do more. ``SERVER/admin/realms/REALM`` is the Admin API, as the client ``gaitkee
 call signs in anew, because Keycloak takes an assertion once and for a minute.
 """
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 from authlib.oauth2.rfc7523 import private_key_jwt_sign
+from joserfc.jwk import ECKey
 
 from sidecar.errors import DeliveryFailed
 from sidecar.ports import OutboxItem
@@ -23,6 +25,8 @@ SERVICE_CLIENT = "gaitkeeper-sidecar"
 ASSERTION_SECONDS = 30
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ADMIN = "/admin/realms/"
+LOOKS = 4
+PAUSE_SECONDS = 0.5
 
 
 class KeycloakSessions:
@@ -38,16 +42,23 @@ class KeycloakSessions:
         self._clock = clock
 
     async def end(self, item: OutboxItem, subject: str) -> None:
-        """End sessions. Raises DeliveryFailed; a 4xx other than 401, 408 and 429 is permanent."""
+        """End sessions. Raises DeliveryFailed; a 4xx other than 401, 408 and 429 is permanent.
+
+        It is over when a look finds nothing left: a token that is refreshed in the moment of the removal writes its session
+        back, and a receipt for such a session would be wrong.
+        """
+        once = self._by_admin_api if ADMIN in self._url else self._by_realm_resource
         try:
-            if ADMIN in self._url:
-                await self._by_admin_api(item, subject)
-            else:
-                await self._by_realm_resource(item, subject)
+            for _ in range(LOOKS):
+                if not await once(item, subject):
+                    return
+                await asyncio.sleep(PAUSE_SECONDS)
         except httpx.HTTPError as error:
             raise DeliveryFailed(type(error).__name__) from None
+        raise DeliveryFailed("ended sessions keep coming back")
 
-    async def _by_realm_resource(self, item: OutboxItem, subject: str) -> None:
+    async def _by_realm_resource(self, item: OutboxItem, subject: str) -> int:
+        """End what there is; return how many sessions that were."""
         wanted = {"id": item.id, "scope": item.body["scope"], "subject": subject, "sid": item.body.get("sid")}
         body = json.dumps(wanted).encode()
         token = sign_request(
@@ -60,30 +71,38 @@ class KeycloakSessions:
             now=self._clock(),
         )
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        _taken(await self._client.post(self._url, content=body, headers=headers, timeout=TIMEOUT))
+        answer = await self._client.post(self._url, content=body, headers=headers, timeout=TIMEOUT)
+        _taken(answer)
+        try:
+            return int(answer.json()["ended"])
+        except (ValueError, KeyError, TypeError):
+            raise DeliveryFailed("the answer is not the realm resource's", permanent=True) from None
 
-    async def _by_admin_api(self, item: OutboxItem, subject: str) -> None:
+    async def _by_admin_api(self, item: OutboxItem, subject: str) -> int:
         headers = {"Authorization": f"Bearer {await self._token()}"}
         if item.body["scope"] == "all":
-            await self._everything(subject, headers)
-            return
+            return await self._everything(subject, headers)
         # Offline sessions of a sid are another kind of session with the same id.
-        path = f"{self._url}/sessions/{quote(str(item.body['sid']), safe='')}"
+        path, ended = f"{self._url}/sessions/{quote(str(item.body['sid']), safe='')}", 0
         for offline in ("false", "true"):
             how: dict[str, Any] = {"params": {"isOffline": offline}, "headers": headers, "timeout": TIMEOUT}
-            _taken(await self._client.delete(path, **how), gone=True)
+            ended += _taken(await self._client.delete(path, **how), gone=True)
+        return ended
 
-    async def _everything(self, subject: str, headers: dict[str, str]) -> None:
+    async def _everything(self, subject: str, headers: dict[str, str]) -> int:
         """End what is online, then the offline sessions through the consents: logging out leaves those alive."""
         user = f"{self._url}/users/{quote(subject, safe='')}"
+        answer = await self._client.get(f"{user}/sessions", headers=headers, timeout=TIMEOUT)
+        if not _taken(answer, gone=True):
+            return 0
+        ended = len(answer.json())
         _taken(await self._client.post(f"{user}/logout", headers=headers, timeout=TIMEOUT), gone=True)
         answer = await self._client.get(f"{user}/consents", headers=headers, timeout=TIMEOUT)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return
         _taken(answer)
         for consent in answer.json():
             path = f"{user}/consents/{quote(consent['clientId'], safe='')}"
             _taken(await self._client.delete(path, headers=headers, timeout=TIMEOUT), gone=True)
+        return ended
 
     async def _token(self) -> str:
         server, _, realm = self._url.partition(ADMIN)
@@ -91,7 +110,7 @@ class KeycloakSessions:
         endpoint = f"{issuer}/protocol/openid-connect/token"
         now = int(self._clock())
         assertion = private_key_jwt_sign(
-            self._key.pem,
+            ECKey.import_key(self._key.pem),
             client_id=SERVICE_CLIENT,
             token_endpoint=endpoint,
             alg="ES256",
@@ -110,8 +129,11 @@ class KeycloakSessions:
         return str(answer.json()["access_token"])
 
 
-def _taken(answer: httpx.Response, *, gone: bool = False) -> None:
-    if answer.is_success or (gone and answer.status_code == httpx.codes.NOT_FOUND):
-        return
+def _taken(answer: httpx.Response, *, gone: bool = False) -> bool:
+    """Return whether something was there; with ``gone`` it need not be. Raises DeliveryFailed."""
+    if answer.is_success:
+        return True
+    if gone and answer.status_code == httpx.codes.NOT_FOUND:
+        return False
     permanent = answer.is_client_error and answer.status_code not in (401, 408, 429)
     raise DeliveryFailed(f"answered {answer.status_code}", permanent=permanent)

@@ -2,11 +2,11 @@ package org.gaitkeeper.keycloak.login;
 
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import org.gaitkeeper.keycloak.sidecar.Json;
 import org.gaitkeeper.keycloak.sidecar.Reports;
 import org.keycloak.authentication.AuthenticationFlowContext;
-import org.keycloak.authentication.AuthenticationFlowError;
 import org.keycloak.authentication.Authenticator;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
@@ -42,7 +42,7 @@ public final class DenyFactory extends ExecutionFactory {
                 RealmSidecar.tell(context.getSession(), context.getRealm(), new Reports.Report(
                     "/v1/decisions/" + notes.decision() + "/completion", Map.of("outcome", "failed")));
             }
-            context.failure(AuthenticationFlowError.ACCESS_DENIED, response(context));
+            context.challenge(response(context)); // a failure would feed the brute-force detector
         }
 
         /** A direct grant has no page: it gets the error of its protocol. */
@@ -52,12 +52,12 @@ public final class DenyFactory extends ExecutionFactory {
             }
             Map<String, String> error = Map.of("error", "invalid_grant", "error_description", "Access denied");
             return Response.status(Response.Status.BAD_REQUEST).type(MediaType.APPLICATION_JSON_TYPE)
-                .entity(new String(Json.bytes(error), java.nio.charset.StandardCharsets.UTF_8)).build();
+                .entity(new String(Json.bytes(error), StandardCharsets.UTF_8)).build();
         }
 
         @Override
         public void action(AuthenticationFlowContext context) {
-            // The page has no form.
+            authenticate(context); // the page has no form; whoever posts all the same is refused again
         }
 
         @Override
