@@ -47,6 +47,10 @@ class AdminApi:
         response = self._call("GET", path, accept=(404,))
         return None if response.status_code == httpx.codes.NOT_FOUND else response.json()
 
+    def delete(self, path: str) -> None:
+        """Remove."""
+        self._call("DELETE", path)
+
     def export(self) -> str:
         """Return the realm as an administrator can export it."""
         return self._call("POST", "/partial-export?exportClients=true&exportGroupsAndRoles=true").text

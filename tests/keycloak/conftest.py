@@ -4,6 +4,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,21 @@ def application() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stage(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with _realm(server, browser, tmp_path_factory) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def username_first(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with _realm(server, browser, tmp_path_factory, "--username-first") as made:
+        yield made
+
+
+@contextmanager
+def _realm(server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str) -> Iterator[Stage]:
     name = f"shore-{secrets.token_hex(3)}"
     with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
-        made = Stage(server, name, tmp_path_factory.mktemp("stage"), browser, api)
+        made = Stage(server, name, paths.mktemp("stage"), browser, api, options=options)
         try:
             made.prepare()
             yield made

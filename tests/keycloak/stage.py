@@ -21,6 +21,7 @@ from playwright.sync_api import Error
 from server import ADMIN, Server
 
 from idp_adapters.keycloak.admin import AdminApi
+from idp_adapters.keycloak.sessions import KeycloakSessions
 from sidecar.config import Settings, load_settings
 from sidecar.demo.launch import free_port
 from sidecar.demo.layout import SYNTHETIC_TYPIST
@@ -29,6 +30,7 @@ from sidecar.evaluation.synthetic import typist
 from sidecar.main import Sidecar, build
 from sidecar.ports import OutboxItem
 from sidecar.rehearsal import keyboard
+from sidecar.tokens import sign_request
 
 APP_PORT = 18391
 APP = f"http://127.0.0.1:{APP_PORT}/callback"
@@ -54,6 +56,7 @@ def realm(name: str) -> dict[str, Any]:
             "clientId": client_id,
             "publicClient": True,
             "redirectUris": [f"{APP}*"],
+            "directAccessGrantsEnabled": True,
             "attributes": attributes,
         }
 
@@ -106,6 +109,7 @@ class Stage:
     settings: Settings | None = None
     sidecar: Sidecar | None = None
     process: "subprocess.Popen[bytes] | None" = None
+    options: tuple[str, ...] = ()
     logins: int = 9000
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -118,7 +122,7 @@ class Stage:
         """Make the realm, install, write the sidecar's settings, teach it Amelia's typing, and start it."""
         self.api.post("//realms", realm(self.name))
         self.port = free_port()
-        self.gaitkeeper("install", "--yes", "--deadline-ms", "1500")
+        self.gaitkeeper("install", "--yes")
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "gaitkeeper.toml").write_text(
             f"""base_url = "{self.sidecar_url}"
@@ -141,7 +145,7 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         probes = synthetic_probes(WHO, USERNAME, PASSWORD)
         self.run(enroll(self.sidecar, self.name, self.user_id(USERNAME), probes, origin="1"))
         self.start()
-        self.gaitkeeper("install", "--yes", "--deadline-ms", "1500")  # now it can also learn the sidecar's key
+        self.gaitkeeper("install", "--yes")  # now it can also learn the sidecar's key
 
     def run(self, work: Any) -> Any:
         """Run a coroutine on a thread of its own: Playwright keeps this thread's loop."""
@@ -184,7 +188,7 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         """Run the product's command on the realm and return what it prints."""
         words = [
             sys.executable, "-m", "sidecar", "keycloak", command, "--realm", self.name, "--server", self.server.url,
-            "--sidecar", self.sidecar_url, "--keys", str(self.server.keys), *more,
+            "--sidecar", self.sidecar_url, "--keys", str(self.server.keys), "--deadline-ms", "1500", *self.options, *more,
         ]  # fmt: skip
         env = os.environ | {"GAITKEEPER_KEYCLOAK_USER": ADMIN, "GAITKEEPER_KEYCLOAK_PASSWORD": ADMIN}
         done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
@@ -220,13 +224,41 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
             time.sleep(0.1)
         raise AssertionError("no completion arrived")
 
-    def end_sessions(self, username: str, sid: str | None, scope: str) -> None:
-        """Let the running sidecar end sessions, as a rule or an operator would, and wait for the receipt."""
+    def end_sessions(self, username: str, sid: str | None, scope: str) -> OutboxItem:
+        """Let the running sidecar end sessions, as a rule or an operator would."""
         assert self.sidecar
         subject = self.sidecar.keyring.pseudonym(self.name, self.user_id(username))
         body = {"subject": subject, "sid": sid, "scope": scope, "reason": "test", "decision": "test"}
         item = OutboxItem(secrets.token_urlsafe(8), self.name, self.issuer, "revoke", body, 0, time.time())
         self.run(self.sidecar.outbox.add([item]))
+        return item
+
+    def end_by_admin_api(self, username: str, sid: str | None, scope: str) -> None:
+        """End sessions the other way: by the Admin API, with the sidecar's own key."""
+        assert self.sidecar
+        url, key = f"{self.server.url}/admin/realms/{self.name}", self.sidecar.keyring.signing
+        item = OutboxItem("id", self.name, self.issuer, "revoke", {"scope": scope, "sid": sid}, 0, time.time())
+
+        async def end() -> None:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await KeycloakSessions(url, self.sidecar_url, key, client, time.time).end(item, self.user_id(username))
+
+        self.run(end())
+
+    def call_realm(self, path: str, body: bytes, token: str | None = None) -> httpx.Response:
+        """Call the jar's realm resource as the sidecar does; ``token`` replaces the fresh one."""
+        url = f"{self.issuer}/gaitkeeper/{path}"
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token or self.signed(path, body)}"}
+        return httpx.post(url, content=body, headers=headers, trust_env=False)
+
+    def signed(self, path: str, body: bytes) -> str:
+        """Sign a call to the realm resource with the sidecar's key."""
+        assert self.sidecar
+        url = f"{self.issuer}/gaitkeeper/{path}"
+        key = self.sidecar.keyring.signing
+        return sign_request(
+            key, issuer=self.sidecar_url, audience=url, method="POST", url=url, body=body, now=time.time()
+        )
 
 
 @dataclass
@@ -244,6 +276,17 @@ class Visit:
         """Ask for a login as an application does."""
         query = {"client_id": client, "redirect_uri": APP, "response_type": "code", "scope": "openid"} | more
         self.page.goto(f"{self.stage.issuer}/protocol/openid-connect/auth?{urlencode(query)}")
+
+    def type_name_then_password(self) -> None:
+        """Type user name and Enter, and on the next page the password and Enter."""
+        self.stage.logins += 1
+        name_rows, rows = synthetic_login(WHO, self.stage.logins, USERNAME, PASSWORD)
+        self.page.focus("#username")
+        keyboard.play(self.context.new_cdp_session(self.page), USERNAME, name_rows)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_selector("#password")
+        self.page.focus("#password")
+        keyboard.play(self.context.new_cdp_session(self.page), PASSWORD, rows)
 
     def type_login(self, username: str = USERNAME, *, who: int = WHO) -> None:
         """Type user name, Tab, password, Enter in the rhythm of a synthetic typist."""
@@ -272,7 +315,7 @@ class Visit:
                 found = str(self.page.evaluate("document.body?.dataset?.pageId ?? ''"))
             except Error:  # the page went on in this moment
                 found = ""
-            if found not in ("", "login-login"):
+            if found not in ("", "login-login", "login-login-password"):
                 return found
             time.sleep(0.05)
         return "login-login"

@@ -3,10 +3,10 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from stage import STRANGER, Stage, Visit
+from stage import PASSWORD, STRANGER, Stage, Visit
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -99,6 +99,87 @@ def test_the_sidecar_ends_sessions(stage: Stage, visit: Visit, scope: str) -> No
     assert visit.refresh(granted) == 400
 
 
+@pytest.mark.parametrize("scope", ["session", "all"])
+@pytest.mark.parametrize("offline", [False, True])
+def test_the_sidecar_ends_sessions_by_the_admin_api(stage: Stage, visit: Visit, scope: str, offline: bool) -> None:
+    stage.gaitkeeper("install", "--yes", "--admin-revocation")
+    visit.open(**({"scope": "openid offline_access"} if offline else {}))
+    visit.type_login()
+    assert visit.where() == "app"
+    granted = visit.tokens()
+    assert visit.refresh(granted) == 200
+    stage.end_by_admin_api("amelia", granted["session_state"], scope)
+    assert visit.refresh(granted) == 400
+
+
+def test_an_offline_session_ends_by_the_realm_resource(stage: Stage, visit: Visit) -> None:
+    visit.open(scope="openid offline_access")
+    visit.type_login()
+    assert visit.where() == "app"
+    granted = visit.tokens()
+    body = json.dumps(
+        {"subject": stage.user_id("amelia"), "scope": "session", "sid": granted["session_state"]}
+    ).encode()
+    other = json.dumps(
+        {"subject": stage.user_id("bruno"), "scope": "session", "sid": granted["session_state"]}
+    ).encode()
+    assert stage.call_realm("sessions/end", other).json() == {"ended": 0}
+    assert visit.refresh(granted) == 200
+    assert stage.call_realm("sessions/end", body).json()["ended"] >= 1
+    assert visit.refresh(granted) == 400
+    assert stage.call_realm("sessions/end", body).json() == {"ended": 0}
+
+
+def test_the_realm_resource_takes_the_sidecars_word_once_and_nobody_elses(stage: Stage) -> None:
+    body = json.dumps({"subject": stage.user_id("amelia")}).encode()
+    token = stage.signed("sessions/list", body)
+    assert stage.call_realm("sessions/list", body, "x.y.z").status_code == 401
+    assert stage.call_realm("sessions/list", body + b" ", token).status_code == 401
+    assert stage.call_realm("events", body, token).status_code == 401
+    assert stage.call_realm("sessions/list", body, token).status_code == 200
+    assert stage.call_realm("sessions/list", body, token).status_code == 401
+    told = stage.call_realm("events", b"{}").json()
+    assert told["reports"]["lost"] == 0
+    assert told["evaluations"]["answered"] > 0
+    assert any(event["gaitkeeper_action"] == "allow" for event in told["events"])
+
+
+def test_user_name_first_carries_both_pages_into_one_decision(username_first: Stage) -> None:
+    visit = username_first.visit()
+    visit.open()
+    visit.type_name_then_password()
+    assert visit.where() == "app"
+    facts = username_first.decision().body
+    assert facts["facts"]["keystroke.outcome"] == "match"
+    assert {score["field"] for score in facts["scores"]} == {"username", "password"}
+    visit.context.close()
+
+
+def test_a_changed_password_and_a_deleted_user_reach_the_sidecar(username_first: Stage) -> None:
+    stage, user = username_first, username_first.user_id("amelia")
+    assert stage.sidecar
+    subject = stage.sidecar.keyring.pseudonym(stage.name, user)
+
+    def fields() -> set[str]:
+        assert stage.sidecar
+        return {profile.key.field for profile in stage.run(stage.sidecar.profiles.find(stage.name, subject))}
+
+    assert fields() == {"username", "password"}
+    stage.api.put(
+        f"/users/{user}/reset-password", {"type": "password", "value": "another-word-here", "temporary": False}
+    )
+    _until(lambda: fields() == {"username"})
+    stage.api.delete(f"/users/{user}")
+    _until(lambda: fields() == set())
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_a_sidecar_that_is_gone_means_each_clients_fail_mode_within_the_deadline(stage: Stage) -> None:
     stage.stop()
     try:
@@ -145,4 +226,10 @@ def test_an_export_holds_no_secret_and_no_masked_setting(stage: Stage) -> None:
 
 
 def test_a_second_run_of_the_installation_changes_nothing(stage: Stage) -> None:
-    assert "Nothing to change." in stage.gaitkeeper("plan", "--deadline-ms", "1500")
+    assert "Nothing to change." in stage.gaitkeeper("plan")
+
+
+def test_the_servers_log_holds_no_password_and_no_capture(stage: Stage) -> None:
+    log = stage.server.log.read_text() if stage.server.log.is_file() else ""
+    assert PASSWORD not in log
+    assert '"k":{' not in log
