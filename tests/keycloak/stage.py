@@ -261,6 +261,33 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         )
 
 
+def inland(stage: Stage) -> str:
+    """Make another realm with one person, and a broker to it; return the other realm's name."""
+    name = f"{stage.name}-inland"
+    person = {"username": "dora", "enabled": True, "email": "dora@example.org", "emailVerified": True}
+    person |= {"firstName": "Dora", "lastName": "Hart", "credentials": [{"type": "password", "value": PASSWORD}]}
+    client = {
+        "clientId": "shore",
+        "secret": "between-realms",
+        "redirectUris": [f"{stage.issuer}/broker/inland/endpoint"],
+    }
+    stage.api.post("//realms", {"realm": name, "enabled": True, "clients": [client], "users": [person]})
+    issuer = f"{stage.server.url}/realms/{name}"
+    config = {
+        "issuer": issuer,
+        "authorizationUrl": f"{issuer}/protocol/openid-connect/auth",
+        "tokenUrl": f"{issuer}/protocol/openid-connect/token",
+        "jwksUrl": f"{issuer}/protocol/openid-connect/certs",
+        "useJwksUrl": "true",
+        "clientId": "shore",
+        "clientSecret": "between-realms",
+        "defaultScope": "openid email profile",
+    }
+    broker = {"alias": "inland", "providerId": "oidc", "enabled": True, "trustEmail": True, "config": config}
+    stage.api.post("/identity-provider/instances", broker)
+    return name
+
+
 @dataclass
 class Visit:
     """A person in front of a browser window."""

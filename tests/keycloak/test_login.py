@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from stage import PASSWORD, STRANGER, Stage, Visit
+from stage import PASSWORD, STRANGER, Stage, Visit, inland
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -171,6 +171,26 @@ def test_a_changed_password_and_a_deleted_user_reach_the_sidecar(username_first:
     _until(lambda: fields() == {"username"})
     stage.api.delete(f"/users/{user}")
     _until(lambda: fields() == set())
+
+
+def test_a_login_by_another_provider_meets_a_decision_too(username_first: Stage) -> None:
+    stage = username_first
+    inland(stage)
+    assert "'gaitkeeper after broker'" in stage.gaitkeeper("install", "--yes")
+    assert "Nothing to change." in stage.gaitkeeper("plan")
+    visit = stage.visit()
+    visit.open(kc_idp_hint="inland")
+    visit.page.fill("#username", "dora")
+    visit.page.fill("#password", PASSWORD)
+    visit.page.click("#kc-login")
+    visit.page.wait_for_selector("#gaitkeeper-consent")
+    visit.page.click("#gaitkeeper-refuse")
+    assert visit.where() == "app"
+    details = stage.events("LOGIN")[0]["details"]
+    assert details["identity_provider"] == "inland"
+    assert details["gaitkeeper_decision"] == stage.decision().id
+    assert stage.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_consent"
+    visit.context.close()
 
 
 def _until(holds: Callable[[], bool]) -> None:
