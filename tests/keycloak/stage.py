@@ -74,6 +74,7 @@ def realm(name: str) -> dict[str, Any]:
         "failureFactor": 2,
         "clients": [
             client("app"),
+            client("side"),
             client("open", **{"gaitkeeper.failMode": "open"}),
             client("closed", **{"gaitkeeper.failMode": "closed"}),
         ],

@@ -75,6 +75,28 @@ def test_a_running_session_is_let_through_without_asking_again(stage: Stage, vis
     assert stage.decision().id == before
 
 
+def test_a_session_that_began_past_the_flow_is_no_way_around_it(stage: Stage, visit: Visit) -> None:
+    built_in = next(flow["id"] for flow in stage.api.get("/authentication/flows") if flow["alias"] == "browser")
+    side = stage.api.get("/clients?clientId=side")[0]
+    stage.api.put(f"/clients/{side['id']}", {**side, "authenticationFlowBindingOverrides": {"browser": built_in}})
+    assert "client 'side' has a browser flow of its own" in stage.gaitkeeper("plan")
+    visit.open("side")
+    visit.type_login()
+    assert visit.where() == "login-login-otp"  # the built-in flow asks always
+    visit.pass_otp()
+    assert visit.where() == "app"
+    visit.open(prompt="none")
+    assert visit.where() == "app"
+    assert "error=login_required" in visit.page.url
+    visit.open()
+    assert visit.where() == "login-login-otp"
+    visit.pass_otp()
+    assert visit.where() == "app"
+    visit.open(prompt="none")
+    assert visit.where() == "app"
+    assert "code=" in visit.page.url
+
+
 def test_who_has_no_second_factor_is_not_locked_out_and_enrolls_none(stage: Stage, visit: Visit) -> None:
     visit.open()
     visit.type_login("bruno", who=STRANGER)
@@ -189,7 +211,7 @@ def test_a_login_by_another_provider_meets_a_decision_too(username_first: Stage)
     details = stage.events("LOGIN")[0]["details"]
     assert details["identity_provider"] == "inland"
     assert details["gaitkeeper_decision"] == stage.decision().id
-    assert stage.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_consent"
+    assert stage.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_capture"
     visit.context.close()
 
 
