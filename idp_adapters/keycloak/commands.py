@@ -23,6 +23,7 @@ Client = Annotated[list[str] | None, typer.Option(help="Bind the flow to this cl
 UsernameFirst = Annotated[bool, typer.Option("--username-first", help="Ask for the user name on a page of its own.")]
 ReplaceFlow = Annotated[bool, typer.Option("--replace-flow", help="Put a custom browser flow out of use.")]
 Brokers = Annotated[bool, typer.Option("--brokers/--no-brokers", help="Decide after logins by other providers, too.")]
+DirectGrant = Annotated[bool, typer.Option("--direct-grant", help="Decide at password grants, too.")]
 AdminRevocation = Annotated[
     bool, typer.Option("--admin-revocation", help="Make an account with which the sidecar ends sessions itself.")
 ]
@@ -53,6 +54,7 @@ def _command(*, make: bool) -> Callable[..., None]:
         username_first: UsernameFirst = False,
         replace_flow: ReplaceFlow = False,
         brokers: Brokers = True,
+        direct_grant: DirectGrant = False,
         admin_revocation: AdminRevocation = False,
         fail_mode: FailMode = "challenge",
         without_second_factor: Without = "allow",
@@ -78,6 +80,7 @@ def _command(*, make: bool) -> Callable[..., None]:
             username_first=username_first,
             replace_flow=replace_flow,
             brokers=brokers,
+            direct_grant=direct_grant,
             admin_revocation=admin_revocation,
             consent_version=consent_version,
             decide=decide,

@@ -18,6 +18,7 @@ Change = Callable[[str, Any, Any, Callable[[], object]], None]
 
 BROWSER = "gaitkeeper browser"
 AFTER_BROKER = "gaitkeeper after broker"
+DIRECT_GRANT = "gaitkeeper direct grant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,16 @@ def after_broker(decide: Mapping[str, str]) -> tuple[Step, ...]:
     return _decision(AFTER_BROKER, decide)
 
 
-def _decision(flow: str, decide: Mapping[str, str]) -> tuple[Step, ...]:
+def direct_grant(decide: Mapping[str, str]) -> tuple[Step, ...]:
+    """Return the flow of the password grant: it has no page, so a challenge wants the code in the same request."""
+    who = (_required("direct-grant-validate-username"), _required("direct-grant-validate-password"))
+    return (*who, *_decision(DIRECT_GRANT, decide, (_required("direct-grant-validate-otp"),)))
+
+
+PAGES = (Step("auth-otp-form", "ALTERNATIVE"), Step("webauthn-authenticator", "ALTERNATIVE"))
+
+
+def _decision(flow: str, decide: Mapping[str, str], factors: tuple[Step, ...] = PAGES) -> tuple[Step, ...]:
     challenge = Step("gaitkeeper-condition", "REQUIRED", {"action": "step_up"})
     unmet = {"flow_to_check": f"{flow} step up", "check_result": "not-executed"}
     return (
@@ -64,12 +74,7 @@ def _decision(flow: str, decide: Mapping[str, str]) -> tuple[Step, ...]:
         Step(
             f"{flow} step up",
             "CONDITIONAL",
-            steps=(
-                challenge,
-                _required("conditional-user-configured"),
-                Step("auth-otp-form", "ALTERNATIVE"),
-                Step("webauthn-authenticator", "ALTERNATIVE"),
-            ),
+            steps=(challenge, _required("conditional-user-configured"), *factors),
         ),
         Step(
             f"{flow} unmet",

@@ -40,6 +40,7 @@ class Wishes:
     username_first: bool = False
     replace_flow: bool = False
     brokers: bool = True
+    direct_grant: bool = False
     admin_revocation: bool = False
     consent_version: str = "1"
     decide: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +69,9 @@ class Installation:
         self._flows().ensure(flows.BROWSER, browser)
         if self.wishes.brokers:
             self._brokers()
+        if self.wishes.direct_grant:
+            self._flows().ensure(flows.DIRECT_GRANT, flows.direct_grant(self.wishes.decide))
+            self._setting(realm, "directGrantFlow", flows.DIRECT_GRANT)
         if self.wishes.admin_revocation:
             self._service_client()
         self._bind()  # last: from here on logins meet it
@@ -262,7 +266,9 @@ class Installation:
                 "who has a second factor is from now on asked for it when a decision demands it;"
                 " the built-in flow asked always"
             )
-        yield f"direct grants (flow '{realm.get('directGrantFlow')}'), registrations and refreshes are not covered"
+        if realm.get("directGrantFlow") != flows.DIRECT_GRANT and not self.wishes.direct_grant:
+            yield "direct grants are not covered; --direct-grant covers them"
+        yield "registrations, refreshes and token exchange are not covered"
 
     def _change(self, what: str, before: Any, after: Any, do: Callable[[], object]) -> None:
         self.changes += 1

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from stage import PASSWORD, STRANGER, Stage, Visit, inland
+from stage import PASSWORD, STRANGER, Stage, Visit, code, inland, password_grant
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -175,6 +175,23 @@ def test_user_name_first_carries_both_pages_into_one_decision(username_first: St
     assert facts["facts"]["keystroke.outcome"] == "match"
     assert {score["field"] for score in facts["scores"]} == {"username", "password"}
     visit.context.close()
+
+
+def test_a_password_grant_is_decided_and_answers_in_json(username_first: Stage) -> None:
+    stage = username_first
+    stage.gaitkeeper("install", "--yes", "--direct-grant")
+    bare = password_grant(stage, "amelia")
+    assert bare.status_code in (400, 401)
+    assert bare.json()["error"] == "invalid_grant"
+    assert password_grant(stage, "amelia", totp=code()).status_code == 200
+    assert password_grant(stage, "bruno").status_code == 200  # no second factor, and the client's word is allow
+    stage.stop()
+    try:
+        denied = password_grant(stage, "amelia", "closed", totp=code())
+        assert (denied.status_code, denied.json()["error"]) == (400, "invalid_grant")
+        assert password_grant(stage, "amelia", "open").status_code == 200
+    finally:
+        stage.start()
 
 
 def test_a_changed_password_and_a_deleted_user_reach_the_sidecar(username_first: Stage) -> None:

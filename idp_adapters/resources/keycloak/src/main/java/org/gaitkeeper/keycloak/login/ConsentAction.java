@@ -43,7 +43,7 @@ final class ConsentAction implements RequiredActionProvider {
     /** Where no page can be shown, asking would be refusing: direct grants and silent authentication. */
     private static boolean hasNoPage(RequiredActionContext context, AuthenticationSessionModel login) {
         String prompt = login.getClientNote("prompt");
-        return (prompt != null && prompt.contains("none")) || context.getHttpRequest().getUri().getPath().endsWith("/protocol/openid-connect/token");
+        return (prompt != null && prompt.contains("none")) || LoginNotes.isWithoutPages(context.getHttpRequest());
     }
 
     @Override

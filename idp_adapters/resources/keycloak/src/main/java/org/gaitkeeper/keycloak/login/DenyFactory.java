@@ -47,7 +47,7 @@ public final class DenyFactory extends ExecutionFactory {
 
         /** A direct grant has no page: it gets the error of its protocol. */
         private static Response response(AuthenticationFlowContext context) {
-            if (context.getFlowPath() != null) {
+            if (!LoginNotes.isWithoutPages(context.getHttpRequest())) {
                 return context.form().setError(MESSAGE).createErrorPage(Response.Status.FORBIDDEN);
             }
             Map<String, String> error = Map.of("error", "invalid_grant", "error_description", "Access denied");

@@ -7,6 +7,7 @@ import org.gaitkeeper.keycloak.sidecar.Action;
 import org.gaitkeeper.keycloak.sidecar.Outcome;
 import org.gaitkeeper.keycloak.sidecar.Question;
 import org.keycloak.events.EventBuilder;
+import org.keycloak.http.HttpRequest;
 import org.keycloak.sessions.AuthenticationSessionModel;
 
 /** What our executions leave for each other, for the events and for the session. */
@@ -16,6 +17,11 @@ record LoginNotes(AuthenticationSessionModel login) {
         Names.DECISION, Names.DETAIL_DECISION,
         Names.SOURCE, Names.DETAIL_SOURCE,
         Names.RISK, Names.DETAIL_RISK);
+
+    /** Whether a program asks for tokens (a direct grant): there is no page to show then. */
+    static boolean isWithoutPages(HttpRequest request) {
+        return request.getUri().getPath().endsWith("/protocol/openid-connect/token");
+    }
 
     /** Note the beginning of this attempt, once: it bounds what a capture may claim. */
     void start() {
