@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test check lock soak bench-memory wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test keycloak-jar test-keycloak check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,14 @@ check: setup widget  ## Linters, types, import rules, widget size
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/generate.py --check
 	cd widget && npm run --silent check
+
+KEYCLOAK := idp_adapters/resources/keycloak
+keycloak-jar: widget  ## Build and test the Keycloak provider (needs Maven and JDK 17 or newer)
+	mvn -B -q -f $(KEYCLOAK)/pom.xml package
+
+KEYCLOAK_VERSION ?= 26.7.3
+test-keycloak: setup keycloak-jar  ## Real Keycloak, sidecar and Chromium (KEYCLOAK_VERSION=26.7.3); downloads the server
+	KEYCLOAK_VERSION=$(KEYCLOAK_VERSION) $(BIN)/python -m pytest tests/keycloak $(PYTEST_ARGS)
 
 MEMORY_ARGS ?=
 SOAK_KILLS ?= 1000

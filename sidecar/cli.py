@@ -7,6 +7,7 @@ from typing import Annotated, TextIO, cast
 
 import typer
 
+from idp_adapters.keycloak.commands import keycloak
 from sidecar import __version__
 from sidecar.administration import commands
 from sidecar.administration.policy_commands import app as policy
@@ -18,6 +19,7 @@ app.add_typer(evaluate, name="evaluate")
 for name, group in commands.GROUPS.items():
     app.add_typer(group, name=name)
 app.add_typer(policy, name="policy")
+app.add_typer(keycloak, name="keycloak")
 
 
 def _version(wanted: bool) -> None:

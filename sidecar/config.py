@@ -38,7 +38,7 @@ class IdpSettings(_Frozen):
 
     tenant: Name
     issuer: str
-    adapter: Literal["webhook"] = "webhook"
+    adapter: Literal["webhook", "keycloak"] = "webhook"
     jwks_file: Path
     site_key: Name
     origins: tuple[str, ...] = Field(min_length=1)

@@ -16,6 +16,7 @@ from fastapi.responses import RedirectResponse
 from numpy.typing import NDArray
 from starlette.middleware.sessions import SessionMiddleware
 
+from idp_adapters.keycloak.sessions import KeycloakSessions
 from idp_adapters.webhook import Webhook
 from sidecar.api import captures as capture_routes
 from sidecar.api import hooks, public
@@ -33,7 +34,7 @@ from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load, read_bytes
 from sidecar.policy.signature import read_public, verify
-from sidecar.ports import PolicyVersion
+from sidecar.ports import PolicyVersion, SessionEnder
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.assertions import SqlAssertions
@@ -305,11 +306,11 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
 
 def _ender(
     settings: Settings, idp: IdpSettings, keyring: Keyring, http: httpx.AsyncClient, clock: Callable[[], float]
-) -> Webhook:
+) -> SessionEnder:
     return ADAPTERS[idp.adapter](str(idp.revocation_url), settings.base_url, keyring.signing, http, clock)
 
 
-ADAPTERS = {"webhook": Webhook}
+ADAPTERS: dict[str, type[Webhook] | type[KeycloakSessions]] = {"webhook": Webhook, "keycloak": KeycloakSessions}
 
 
 def _keys(idp: IdpSettings) -> list[Jwk]:

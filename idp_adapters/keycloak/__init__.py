@@ -1,0 +1,1 @@
+"""Keycloak: installing the provider's configuration through the Admin API, and ending sessions there."""

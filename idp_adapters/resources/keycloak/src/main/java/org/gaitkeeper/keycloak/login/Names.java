@@ -1,0 +1,37 @@
+package org.gaitkeeper.keycloak.login;
+
+/** Names under which things are kept in Keycloak. They are part of realms and events: changing one is a migration. */
+final class Names {
+    static final String FIELD = "gaitkeeper_capture";
+
+    /** Auth notes: what is known of this login attempt. */
+    static final String STARTED = "gaitkeeper.started";
+    static final String CARRIED = "gaitkeeper.carried.";
+    static final String ACTION = "gaitkeeper.action";
+    static final String DECISION = "gaitkeeper.decision";
+    static final String SOURCE = "gaitkeeper.source";
+    static final String RISK = "gaitkeeper.risk";
+
+    /** Event details and user session notes. */
+    static final String DETAIL_ACTION = "gaitkeeper_action";
+    static final String DETAIL_DECISION = "gaitkeeper_decision";
+    static final String DETAIL_SOURCE = "gaitkeeper_source";
+    static final String DETAIL_RISK = "gaitkeeper_risk";
+    static final String DETAIL_CONSENT = "gaitkeeper_consent";
+
+    /** The user attribute with the person's choice. */
+    static final String CONSENT = "gaitkeeper_consent";
+
+    /** Realm attributes. None is a secret; the key is no attribute. */
+    static final String URL = "gaitkeeper.url";
+    static final String AUDIENCE = "gaitkeeper.audience";
+    static final String ISSUER = "gaitkeeper.issuer";
+    static final String SIDECAR_KEYS = "gaitkeeper.sidecarJwks";
+    static final String CONSENT_VERSION = "gaitkeeper.consentVersion";
+
+    /** Client attributes, which win over the execution's own settings. */
+    static final String CLIENT_FAIL_MODE = "gaitkeeper.failMode";
+    static final String CLIENT_WITHOUT_FACTOR = "gaitkeeper.withoutSecondFactor";
+
+    private Names() { }
+}

@@ -1,0 +1,142 @@
+package org.gaitkeeper.keycloak.login;
+
+import java.io.IOException;
+import java.net.http.HttpClient;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import org.gaitkeeper.keycloak.sidecar.Connection;
+import org.gaitkeeper.keycloak.sidecar.EcKey;
+import org.gaitkeeper.keycloak.sidecar.Json;
+import org.gaitkeeper.keycloak.sidecar.NoAnswer;
+import org.gaitkeeper.keycloak.sidecar.Reports;
+import org.gaitkeeper.keycloak.sidecar.SidecarClient;
+import org.jboss.logging.Logger;
+import org.keycloak.Config;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.vault.VaultStringSecret;
+
+/**
+ * One realm's sidecar: the client, the queue of reports, and the connection as last read.
+ *
+ * <p>The realm's key never stands in the realm. It is looked for in the vault ({@code gaitkeeper-key}), in the environment
+ * ({@code GAITKEEPER_KEY_REALM}) and in the file {@code <key-dir>/<realm>.jwk}, and always under the realm's own name: whoever
+ * administers one realm cannot make it sign with another's.
+ */
+final class RealmSidecar {
+    private static final Logger LOG = Logger.getLogger(RealmSidecar.class);
+    private static final long KEY_SECONDS = 60;
+    private static final int WAITING_REPORTS = 1000;
+    private static final Map<String, RealmSidecar> BY_REALM = new ConcurrentHashMap<>();
+    private static volatile HttpClient http = SidecarClient.http(null);
+    private static volatile Path keyDirectory = Path.of(System.getProperty("kc.home.dir", "."), "conf", "gaitkeeper");
+
+    final SidecarClient client = new SidecarClient(http);
+    final Reports reports = new Reports(client, this::connection, WAITING_REPORTS, LOG::warn);
+    private volatile Connection connection;
+    private EcKey key;
+    private long keyReadAt;
+
+    /** Take the server's own settings; called once, before any realm is used. */
+    static void configure(Config.Scope scope) {
+        if (scope.get("proxy") != null) {
+            http = SidecarClient.http(scope.get("proxy"));
+        }
+        if (scope.get("key-dir") != null) {
+            keyDirectory = Path.of(scope.get("key-dir"));
+        }
+    }
+
+    static void closeAll() {
+        BY_REALM.values().forEach(realm -> realm.reports.close());
+        BY_REALM.clear();
+    }
+
+    /** Whether the realm was connected to a sidecar by an administrator at all. */
+    static boolean isConfigured(RealmModel realm) {
+        return realm.getAttribute(Names.URL) != null && realm.getAttribute(Names.ISSUER) != null;
+    }
+
+    static RealmSidecar of(RealmModel realm) {
+        return BY_REALM.computeIfAbsent(realm.getId(), id -> new RealmSidecar());
+    }
+
+    /** Queue a report for after the transaction: what is rolled back must not be reported. */
+    static void tell(KeycloakSession session, RealmModel realm, Reports.Report report) {
+        if (!isConfigured(realm)) {
+            return;
+        }
+        RealmSidecar sidecar = of(realm);
+        try {
+            sidecar.connect(session, realm);
+        } catch (NoAnswer notYet) {
+            LOG.warnf("a report waits for the connection: %s", notYet.getMessage());
+        }
+        session.getTransactionManager().enlistAfterCompletion(new AfterCommit(() -> sidecar.reports.add(report)));
+    }
+
+    /** Return the connection as the realm and its key say now. */
+    synchronized Connection connect(KeycloakSession session, RealmModel realm) throws NoAnswer {
+        if (!isConfigured(realm)) {
+            throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, "realm " + realm.getName() + " has no sidecar");
+        }
+        long now = System.nanoTime();
+        if (key == null || now - keyReadAt > KEY_SECONDS * 1_000_000_000L) {
+            key = readKey(session, realm.getName());
+            keyReadAt = now;
+        }
+        String url = bare(realm.getAttribute(Names.URL));
+        String audience = realm.getAttribute(Names.AUDIENCE);
+        connection = new Connection(url, audience == null ? url : bare(audience), realm.getAttribute(Names.ISSUER), key);
+        return connection;
+    }
+
+    private Connection connection() {
+        return connection;
+    }
+
+    private static EcKey readKey(KeycloakSession session, String realm) throws NoAnswer {
+        String text;
+        try {
+            text = keyText(session, realm);
+        } catch (IOException unreadable) {
+            throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, "the key of realm " + realm + " cannot be read");
+        }
+        try {
+            EcKey read = EcKey.read(Json.object(text.getBytes(StandardCharsets.UTF_8)));
+            if (read.secret() != null) {
+                return read;
+            }
+        } catch (IllegalArgumentException unusable) {
+            // Said below, without a word of the text.
+        }
+        throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, "the key of realm " + realm + " is not a private P-256 JWK");
+    }
+
+    private static String keyText(KeycloakSession session, String realm) throws IOException {
+        try (VaultStringSecret secret = session.vault().getStringSecret("${vault.gaitkeeper-key}")) {
+            // Without a vault the expression itself comes back.
+            Optional<String> found = secret.get().filter(text -> text.stripLeading().startsWith("{"));
+            if (found.isPresent()) {
+                return found.get();
+            }
+        }
+        String named = System.getenv("GAITKEEPER_KEY_" + realm.toUpperCase(Locale.ROOT).replaceAll("[^A-Z0-9]", "_"));
+        if (named != null) {
+            return named;
+        }
+        if (!realm.matches("[A-Za-z0-9_-][A-Za-z0-9._-]*")) {
+            throw new IOException("a realm of this name has no key file");
+        }
+        return Files.readString(keyDirectory.resolve(realm + ".jwk"));
+    }
+
+    private static String bare(String url) {
+        return url.endsWith("/") ? url.substring(0, url.length() - 1) : url;
+    }
+}

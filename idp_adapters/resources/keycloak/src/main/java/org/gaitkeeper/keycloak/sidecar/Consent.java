@@ -1,0 +1,25 @@
+package org.gaitkeeper.keycloak.sidecar;
+
+import java.util.Map;
+
+/** What a person chose, as it is kept in one user attribute: {@code given VERSION EPOCH} or {@code refused VERSION EPOCH}. */
+public record Consent(boolean given, String version, long at) {
+
+    /** Read the attribute; null when the person was never asked or what stands there cannot be read. */
+    public static Consent read(String text) {
+        String[] words = text == null ? new String[0] : text.split(" ");
+        if (words.length != 3 || !(words[0].equals("given") || words[0].equals("refused")) || !words[2].matches("\\d{1,15}")) {
+            return null;
+        }
+        return new Consent(words[0].equals("given"), words[1], Long.parseLong(words[2]));
+    }
+
+    public String text() {
+        return (given ? "given " : "refused ") + version + " " + at;
+    }
+
+    /** The form in which the hook takes it. */
+    public Map<String, Object> told() {
+        return Map.of("given", given, "version", version);
+    }
+}

@@ -1,0 +1,143 @@
+package org.gaitkeeper.keycloak.sidecar;
+
+import java.net.InetSocketAddress;
+import java.net.ProxySelector;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * Asks one realm's sidecar, with a deadline that holds whatever the other side does.
+ *
+ * <p>Only {@code sendAsync(..).get(deadline)} is a deadline: {@link HttpRequest.Builder#timeout} ends with the first byte of the
+ * response, so a body that drips holds the thread. HTTP/1.1 is set because the upgrade to HTTP/2 that Java offers on plain
+ * connections makes some servers lose the body. A few calls at a time are permitted: a hanging sidecar that held every
+ * worker thread would stop the server's health endpoint, too.
+ */
+public final class SidecarClient {
+    private static final int LARGEST_ANSWER = 64 * 1024;
+    private static final int CALLS_AT_A_TIME = 16;
+    private static final int FAILURES = 5;
+    private static final Duration PAUSE = Duration.ofSeconds(10);
+
+    private final HttpClient http;
+    private final Semaphore calls = new Semaphore(CALLS_AT_A_TIME);
+    private final Breaker breaker = new Breaker(FAILURES, PAUSE.toNanos(), System::nanoTime);
+    private final Map<NoAnswer.Cause, AtomicLong> unanswered = new EnumMap<>(NoAnswer.Cause.class);
+    private final AtomicLong answered = new AtomicLong();
+
+    public SidecarClient(HttpClient http) {
+        this.http = http;
+        for (NoAnswer.Cause cause : NoAnswer.Cause.values()) {
+            unanswered.put(cause, new AtomicLong());
+        }
+    }
+
+    /** Return the HTTP client that all realms share. {@code proxy} is {@code host:port}, or null for none. */
+    public static HttpClient http(String proxy) {
+        HttpClient.Builder builder = HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .followRedirects(HttpClient.Redirect.NEVER)
+            .connectTimeout(Duration.ofSeconds(2));
+        if (proxy != null && !proxy.isBlank()) {
+            URI address = URI.create("http://" + proxy.strip());
+            builder.proxy(ProxySelector.of(InetSocketAddress.createUnresolved(address.getHost(), address.getPort())));
+        } else {
+            builder.proxy(HttpClient.Builder.NO_PROXY);
+        }
+        return builder.build();
+    }
+
+    /** Ask about one login. {@code deadline} is all the time there is, connecting and reading included. */
+    public Verdict evaluate(Connection to, Map<String, ?> question, Duration deadline) throws NoAnswer {
+        long end = System.nanoTime() + deadline.toNanos();
+        try {
+            Verdict verdict = guarded(to, Json.bytes(question), end);
+            answered.incrementAndGet();
+            return verdict;
+        } catch (NoAnswer none) {
+            count(none.why());
+            throw none;
+        }
+    }
+
+    /** Count a login that could not even ask. */
+    public void count(NoAnswer.Cause cause) {
+        unanswered.get(cause).incrementAndGet();
+    }
+
+    /** How many evaluations were answered, and how many not, by cause. */
+    public Map<String, Long> counts() {
+        Map<String, Long> counts = new java.util.TreeMap<>();
+        counts.put("answered", answered.get());
+        unanswered.forEach((cause, count) -> counts.put(cause.name().toLowerCase(java.util.Locale.ROOT), count.get()));
+        return counts;
+    }
+
+    /** Post a report; return the status. For background threads: {@code deadline} may be seconds. */
+    public int post(Connection to, String path, byte[] body, Duration deadline) throws NoAnswer {
+        return send(to, path, body, System.nanoTime() + deadline.toNanos()).statusCode();
+    }
+
+    private Verdict guarded(Connection to, byte[] body, long end) throws NoAnswer {
+        if (!breaker.permits()) {
+            throw new NoAnswer(NoAnswer.Cause.BREAKER_OPEN, "not asked, it did not answer before");
+        }
+        if (!calls.tryAcquire()) {
+            breaker.unknown();
+            throw new NoAnswer(NoAnswer.Cause.TOO_MANY_CALLS, CALLS_AT_A_TIME + " are waiting");
+        }
+        boolean answers = false;
+        try {
+            HttpResponse<byte[]> response = send(to, "/access/v1/evaluation", body, end);
+            if (response.statusCode() != 200) {
+                throw new NoAnswer(NoAnswer.Cause.REFUSED, "HTTP " + response.statusCode());
+            }
+            Verdict verdict = Verdict.read(response.body());
+            answers = true;
+            return verdict;
+        } finally {
+            calls.release();
+            if (answers) {
+                breaker.succeeded();
+            } else {
+                breaker.failed();
+            }
+        }
+    }
+
+    private HttpResponse<byte[]> send(Connection to, String path, byte[] body, long end) throws NoAnswer {
+        RequestAssertion.Request signed =
+            new RequestAssertion.Request(to.issuer(), to.audience(), "POST", to.audience() + path, body);
+        HttpRequest request = HttpRequest.newBuilder(URI.create(to.url() + path))
+            .header("Authorization", "Bearer " + RequestAssertion.sign(to.key(), signed, System.currentTimeMillis() / 1000))
+            .header("Content-Type", "application/json")
+            .header("Idempotency-Key", UUID.randomUUID().toString())
+            .POST(HttpRequest.BodyPublishers.ofByteArray(body))
+            .build();
+        CompletableFuture<HttpResponse<byte[]>> answer = http.sendAsync(request, info -> new BoundedBody(LARGEST_ANSWER));
+        try {
+            return answer.get(Math.max(0, end - System.nanoTime()), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException late) {
+            answer.cancel(true);
+            throw new NoAnswer(NoAnswer.Cause.TIMEOUT, "nothing complete within the deadline");
+        } catch (ExecutionException failed) {
+            throw new NoAnswer(NoAnswer.Cause.UNREACHABLE, failed.getCause().getClass().getSimpleName());
+        } catch (InterruptedException stopped) {
+            answer.cancel(true);
+            Thread.currentThread().interrupt();
+            throw new NoAnswer(NoAnswer.Cause.TIMEOUT, "interrupted");
+        }
+    }
+}

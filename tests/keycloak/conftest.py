@@ -1,0 +1,66 @@
+"""A real Keycloak, a real sidecar, a real Chromium. ``make test-keycloak`` runs these; they take minutes."""
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server import ADMIN, Server, running
+from stage import APP_PORT, Application, Stage
+
+from idp_adapters.keycloak.admin import AdminApi
+from sidecar.rehearsal.browser import chromium
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of our own, or one that runs already with the jar in it (KEYCLOAK_URL, and KEYCLOAK_KEYS: its key-dir)."""
+    if url := os.environ.get("KEYCLOAK_URL"):
+        yield Server(url, Path(os.environ["KEYCLOAK_KEYS"]), Path(os.environ.get("KEYCLOAK_LOG", os.devnull)))
+        return
+    with running(tmp_path_factory.mktemp("keys")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def application() -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", APP_PORT), Application) as listening:
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        yield
+        listening.shutdown()
+
+
+@pytest.fixture(scope="session")
+def stage(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with _realm(server, browser, tmp_path_factory) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def username_first(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with _realm(server, browser, tmp_path_factory, "--username-first") as made:
+        yield made
+
+
+@contextmanager
+def _realm(server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str) -> Iterator[Stage]:
+    name = f"shore-{secrets.token_hex(3)}"
+    with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
+        made = Stage(server, name, paths.mktemp("stage"), browser, api, options=options)
+        try:
+            made.prepare()
+            yield made
+        finally:
+            made.close()
