@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import psycopg
 import pytest
-from support.postgres import server
+from support.postgres import binaries, server
 
 from sidecar.demo.launch import free_port
 from sidecar.evaluation.synthetic import Row, typist
@@ -86,6 +86,8 @@ def planted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pl
     with ExitStack() as stack:
         extra, places = "", [tmp_path]
         if request.param == "postgresql":
+            if binaries() is None:
+                pytest.skip("no PostgreSQL here: install the Debian package postgresql")
             # A server of its own: what the other tests have left in theirs would take minutes to search.
             own = stack.enter_context(server())
             extra = f'database = "{own.database("planted")}"\n[keys]\nstore = "{own.database("planted_keys")}"\n'
