@@ -2,19 +2,19 @@
 
 import json
 import math
-import os
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import numpy as np
 import psycopg
 import pytest
-from support.postgres import Server
+from support.postgres import binaries, server
 
 from sidecar.demo.launch import free_port
 from sidecar.evaluation.synthetic import Row, typist
@@ -83,19 +83,21 @@ class Planted:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def planted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Planted, list[Path]]]:
     """The sidecar and the places where it could have left something."""
-    extra, places = "", [tmp_path]
-    if request.param == "postgresql":
-        server: Server = request.getfixturevalue("postgres_server")
-        names = [f"planted_{os.getpid()}", f"planted_keys_{os.getpid()}"]
-        data, keys = (server.database(name) for name in names)
-        extra = f'database = "{data}"\n[keys]\nstore = "{keys}"\n'
-        places.append(server.directory)
-    started = Planted(tmp_path, extra)
-    try:
-        yield started, places
-    finally:
-        started.process.terminate()
-        started.process.wait(20)
+    with ExitStack() as stack:
+        extra, places = "", [tmp_path]
+        if request.param == "postgresql":
+            if binaries() is None:
+                pytest.skip("no PostgreSQL here: install the Debian package postgresql")
+            # A server of its own: what the other tests have left in theirs would take minutes to search.
+            own = stack.enter_context(server())
+            extra = f'database = "{own.database("planted")}"\n[keys]\nstore = "{own.database("planted_keys")}"\n'
+            places.append(own.directory)
+        started = Planted(tmp_path, extra)
+        try:
+            yield started, places
+        finally:
+            started.process.terminate()
+            started.process.wait(20)
 
 
 def patterns() -> list[bytes]:

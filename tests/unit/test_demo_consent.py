@@ -70,12 +70,19 @@ def test_prv1_sign_up_asks_with_an_unticked_choice(play: Callable[..., None], ti
         assert ('value="agree" checked' in again) is ticked  # a correction must not undo a choice, nor make one
         await signed_up(browser, **({"typing": "agree"} if ticked else {}))
         zoe = world.app.state.services.users.named("zoe")
-        told = {"subject": {"id": zoe.sub}, "given": ticked, "version": TEXT_VERSION, "second_factor": False}
+        at = world.app.state.services.consents.of(zoe.sub).at
+        told = {
+            "subject": {"id": zoe.sub},
+            "given": ticked,
+            "version": TEXT_VERSION,
+            "second_factor": False,
+            "answered_at": at,
+        }
         assert await browser.told("/v1/subjects/consent") == [told]
         step = await browser.sign_in(replace(ADA, username="zoe", password="long enough"))
         assert "code" in query(step)  # was asked at sign-up: not asked again
         asked = world.told("evaluation")[0]["context"]
-        assert asked["consent"] == {"given": ticked, "version": TEXT_VERSION}
+        assert asked["consent"] == {"given": ticked, "version": TEXT_VERSION, "answered_at": at}
 
     play(scenario)
 
@@ -99,11 +106,19 @@ def test_prv1_who_was_never_asked_is_asked_once_after_login(
         assert await browser.told("/v1/subjects/consent") == []
         done = await browser.submit(page, answer=answered)
         assert "code" in query(await browser.http.get(done.headers["location"]))
-        told = {"subject": {"id": ADA.sub}, "given": given, "version": TEXT_VERSION, "second_factor": True}
+        at = kept_answer(world).at  # type: ignore[union-attr]
+        told = {
+            "subject": {"id": ADA.sub},
+            "given": given,
+            "version": TEXT_VERSION,
+            "second_factor": True,
+            "answered_at": at,
+        }
         assert await browser.told("/v1/subjects/consent") == [told]
         world.says("allow")
         assert "code" in query(await browser.sign_in(prompt="login"))
-        assert world.told("evaluation")[1]["context"]["consent"] == {"given": given, "version": TEXT_VERSION}
+        asked = world.told("evaluation")[1]["context"]
+        assert asked["consent"] == {"given": given, "version": TEXT_VERSION, "answered_at": at}
 
     play(scenario)
 
