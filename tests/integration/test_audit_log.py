@@ -454,7 +454,9 @@ class TestBuffered:
     @pytest.mark.usefixtures("small")
     async def test_sec7_full_under_continue_decides_on(self, worlds: Any, tmp_path: Path) -> None:
         policy = tmp_path / "policy.yaml"
-        policy.write_text((policy_directory() / "default.yaml").read_text() + "\naudit: {full: continue}\n")
+        text = (policy_directory() / "default.yaml").read_text()
+        assert "audit: {full: error}" in text
+        policy.write_text(text.replace("audit: {full: error}", "audit: {full: continue}"))
         world: World = await worlds(audit=AuditSettings(mode="buffered"), policy=policy)
         for number in range(5):
             assert (await world.idp.evaluate("ann", carried(OWNER, number)))["source"] == "scored"

@@ -447,8 +447,8 @@ class TestLearning:
         """Learning without a second factor asks for more than accepting does (ENOUGH_LLR)."""
         await world.enroll("ann", OWNER)
         told: dict[bool, bool] = {}
-        for step in range(30):  # the owner, ever slower
-            rows = [(down * (1 + step / 40), hold) for down, hold in rows_of(OWNER, 1)]
+        for step in range(0, 45, 3):  # the owner, pressing ever longer
+            rows = [(down, hold * (1 + step / 60)) for down, hold in rows_of(OWNER, 1)]
             before = world.counts()["samples"]
             answer = await world.idp.login("ann", hidden_field(rows), second_factor=False)
             (score,) = (await world.last_body())["scores"]
