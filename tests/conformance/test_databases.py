@@ -62,20 +62,18 @@ class TestMigrations:
         assert schema.migrate(driver, kind) == (0, newest)
         assert shape(driver) == shapes[newest]
 
-    def test_ops5_profiles_survive_a_step_back_and_forth(self, empty: Empty) -> None:
-        driver = empty()
-        schema.migrate(driver, "data", 1)
-        connection = driver.writer()
-        connection.execute(
-            "INSERT INTO templates VALUES ('one', 's', 'keystroke', 'password', 'keyboard', 12, 1, 5.0, ?)", (b"x",)
-        )
-        connection.close()
-        for to in (2, 1, 2):
-            schema.migrate(driver, "data", to)
-        connection = driver.writer()
-        row = connection.execute("SELECT subject, model, serving, samples, sealed FROM templates").fetchone()
-        connection.close()
-        assert (*row[:4], bytes(row[4])) == ("s", "nearest-recent-1", 1, 12, b"x")
+    async def test_ops5_profiles_survive_a_step_back_and_forth(self, store: Store) -> None:
+        """Also what is sealed with the columns beside it."""
+        await store.learning.import_samples([lesson(at=NOW + n) for n in range(12)], "origin")
+        before = store.everything()
+        for to in (1, 2, 1, 2):
+            schema.migrate(store.database.driver, "data", to)
+        after = store.everything()
+        for rows in (before, after):
+            rows.pop("schema_version")
+        assert after == before
+        assert sealed.faults(store.database, store.keys) == []
+        assert await store.correction.rebuild("one", "subject", "test", NOW) == {"password (keyboard)": True}
 
     def test_ops5_a_start_makes_tables_and_refuses_older_and_newer_ones(self, empty: Empty) -> None:
         driver = empty()

@@ -79,7 +79,8 @@ def test_ops5_databases(run: Run, tmp_path: Path) -> None:
     assert "schema 1 -> " in fine(run("db", "migrate"))
     kinds = [json.loads(line)["entry"]["kind"] for line in fine(run("audit", "show")).splitlines()]
     assert kinds[0] == "db.migrated"
-    assert len(json.loads(fine(run("subject", "show", *WHO)))["profiles"]) == 2
+    assert len(json.loads(fine(run("subject", "export", *WHO)))["samples"]) == 30
+    assert fine(run("db", "check")).strip() == "no fault"
     fine(run("db", "migrate", "--to", "0"))
     assert "rows restored" in fine(run("db", "restore", str(tmp_path / "data.backup")))
     assert len(json.loads(fine(run("subject", "export", *WHO)))["samples"]) == 30

@@ -1,3 +1,8 @@
+DROP TABLE audit_heads;
+DROP TABLE audit_checkpoints;
+DROP TABLE audit;
+DROP TABLE subjects;
+DROP TABLE checkpoints;
 DROP TABLE outbox;
 DROP TABLE directory;
 DROP TABLE provenance;

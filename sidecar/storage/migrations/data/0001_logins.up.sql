@@ -24,13 +24,16 @@ CREATE TABLE waiting_probes (
 CREATE INDEX waiting_probes_subject ON waiting_probes (tenant, subject);
 CREATE TABLE samples (
   number $number, tenant TEXT NOT NULL, subject TEXT NOT NULL, modality TEXT NOT NULL, field TEXT NOT NULL,
-  context TEXT NOT NULL, decision TEXT NOT NULL, evidence TEXT NOT NULL, at $real NOT NULL, sealed $bytes NOT NULL);
+  context TEXT NOT NULL, decision TEXT NOT NULL, evidence TEXT NOT NULL, at $real NOT NULL, sealed $bytes NOT NULL,
+  model TEXT NOT NULL, confirmed $whole NOT NULL, unlearned $real);
 CREATE INDEX samples_profile ON samples (tenant, subject, modality, field, context, number);
 CREATE INDEX samples_at ON samples (at);
 CREATE TABLE templates (
-  tenant TEXT, subject TEXT, modality TEXT, field TEXT, context TEXT, samples $whole NOT NULL,
-  confirmed $whole NOT NULL, last_at $real NOT NULL, sealed $bytes NOT NULL,
-  PRIMARY KEY (tenant, subject, modality, field, context)) $keyed;
+  tenant TEXT, subject TEXT, modality TEXT, field TEXT, context TEXT, model TEXT, serving $whole NOT NULL,
+  samples $whole NOT NULL, confirmed $whole NOT NULL, last_at $real NOT NULL, checkpoint TEXT,
+  dropped $real, compared $whole NOT NULL DEFAULT 0, fitted $whole NOT NULL DEFAULT 0, sealed $bytes NOT NULL,
+  PRIMARY KEY (tenant, subject, modality, field, context, model));
+CREATE INDEX templates_last ON templates (last_at);
 CREATE TABLE provenance (number $number, tenant TEXT NOT NULL, subject TEXT NOT NULL, password TEXT);
 CREATE INDEX provenance_subject ON provenance (tenant, subject, number);
 CREATE TABLE directory (tenant TEXT, subject TEXT, sealed $bytes NOT NULL, PRIMARY KEY (tenant, subject));
@@ -41,3 +44,20 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due) WHERE due IS NOT NULL;
 CREATE INDEX outbox_decision ON outbox (decision);
 CREATE INDEX outbox_subject ON outbox (tenant, subject);
+CREATE TABLE checkpoints (
+  id TEXT PRIMARY KEY, tenant TEXT NOT NULL, subject TEXT NOT NULL, modality TEXT NOT NULL, field TEXT NOT NULL,
+  context TEXT NOT NULL, model TEXT NOT NULL, at $real NOT NULL, samples $whole NOT NULL, confirmed $whole NOT NULL,
+  last_at $real NOT NULL, sealed $bytes NOT NULL);
+CREATE INDEX checkpoints_profile ON checkpoints (tenant, subject, modality, field, context, at);
+CREATE TABLE subjects (
+  tenant TEXT, subject TEXT, consent TEXT NOT NULL, version TEXT, consent_at $real, confirmed $whole NOT NULL DEFAULT 0,
+  recording TEXT, paused_at $real, proof $bytes NOT NULL, PRIMARY KEY (tenant, subject)) $keyed;
+CREATE TABLE audit (
+  tenant TEXT, number $whole, at $real NOT NULL, kind TEXT NOT NULL, actor TEXT NOT NULL, subject TEXT NOT NULL,
+  details TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (tenant, number)) $keyed;
+CREATE TABLE audit_checkpoints (
+  tenant TEXT, number $whole, hash TEXT NOT NULL, at $real NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL,
+  sent $whole NOT NULL DEFAULT 0, PRIMARY KEY (tenant, number)) $keyed;
+CREATE TABLE audit_heads (
+  tenant TEXT PRIMARY KEY, number $whole NOT NULL, hash TEXT NOT NULL, at $real NOT NULL, key TEXT NOT NULL,
+  signature TEXT NOT NULL) $keyed;

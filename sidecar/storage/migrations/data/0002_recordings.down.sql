@@ -1,0 +1,2 @@
+DROP TABLE recorded;
+DROP TABLE recordings;
