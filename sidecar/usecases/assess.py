@@ -14,12 +14,12 @@ import structlog
 
 from sidecar.config import Settings
 from sidecar.domain.biometrics import Cause, Probe
-from sidecar.domain.consent import Consent, ConsentState
-from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Source, Verdict
+from sidecar.domain.consent import Consent
+from sidecar.domain.decisions import Action, Answer, Attempt, Consequence, Effect, Judgement, Outcome, Source, Verdict
 from sidecar.errors import AuditFull, CaptureUsed, IdempotencyConflict, StorageFailed
 from sidecar.keyring import Keyring
 from sidecar.policy.evaluate import decide
-from sidecar.policy.language import Policy
+from sidecar.policy.language import Policy, outcome_key
 from sidecar.ports import (
     Assertion,
     Assertions,
@@ -45,7 +45,9 @@ from sidecar.wire import encode_batches
 log = structlog.get_logger()
 
 MODALITY = "keystroke"
-GIVEN = Consent(ConsentState.GIVEN)
+WITHOUT_CONSENT = tuple(
+    f"outcome.{outcome_key(Outcome.UNAVAILABLE, cause)}" for cause in (Cause.NO_CONSENT, Cause.PAUSED)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Assessor:
 
     def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        consequence = self._possible(attempt, self.policy.outcomes["error"], GIVEN)
+        consequence = self._possible(attempt, self.policy.outcomes["error"], "outcome.error")
         return Answer(None, consequence, Source.DEGRADED, "unknown", "outcome.error", reason(None))
 
     async def _conclude(
@@ -127,7 +129,7 @@ class Assessor:
         verdict = decide(self.policy, seen)
         answer = Answer(
             decision_id=secrets.token_urlsafe(12),
-            consequence=self._possible(attempt, verdict.consequence, consent),
+            consequence=self._possible(attempt, verdict.consequence, verdict.rule_id),
             source=Source.SCORED,
             risk_level=level(judgement),
             rule_id=verdict.rule_id,
@@ -187,12 +189,14 @@ class Assessor:
             answered_at=told.answered_at,
         )
 
-    def _possible(self, attempt: Attempt, consequence: Consequence, consent: Consent) -> Consequence:
-        """Replace a step-up that the user has no second factor for by what the client's settings say."""
+    def _possible(self, attempt: Attempt, consequence: Consequence, rule: str) -> Consequence:
+        """Replace a step-up that the user has no second factor for by what the client's settings say; by allow where nothing
+        but consent is missing, and no rule of the policy asked.
+        """
         if consequence.action is not Action.STEP_UP or attempt.second_factor is not False:
             return consequence
         client = self.settings.idp(attempt.issuer).client(attempt.client)
-        instead = "allow" if consent.bars() else client.without_second_factor
+        instead = "allow" if rule in WITHOUT_CONSENT else client.without_second_factor
         return Consequence(Action(instead), effects=consequence.effects)
 
     def _judge(self, evidence: Any, known: Known, mode: Any) -> Judgement:
