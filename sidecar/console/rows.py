@@ -76,10 +76,6 @@ def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
     )
 
 
-def _has_session(completion: Any, body: Any) -> bool:
-    return completion.get("outcome") == "succeeded" and bool(completion.get("sid") or body["sid"])
-
-
 def _ranked(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rank the features of all fields together; each field's shares are parts of its own distance."""
     parts = [

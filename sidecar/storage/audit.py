@@ -90,10 +90,6 @@ class SqlAudit:
         """Append entries, durable on return. Raises StorageFailed."""
         await self._db.write(lambda connection: connection.notes.extend(entries))
 
-    def add_now(self, entries: Sequence[AuditEntry]) -> None:
-        """Do as ``add`` does, and block; for start-up and commands."""
-        self._db.write_now(lambda connection: connection.notes.extend(entries))
-
     @contextmanager
     def room(self) -> Iterator[Callable[[AuditEntry], None]]:
         """Hold room for one entry, and give a function that appends it soon, without waiting (buffered mode).

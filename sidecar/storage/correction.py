@@ -72,6 +72,8 @@ class SqlCorrection:
             connection.execute(
                 "DELETE FROM waiting_probes WHERE tenant = ? AND subject = ? AND at >= ?", (tenant, subject, since)
             )
+            # How the password gets there is kept without times: whoever was in may have made it a habit.
+            connection.execute("DELETE FROM provenance WHERE tenant = ? AND subject = ?", (tenant, subject))
             details = {"since": since, "profiles": dict(done)}
             connection.notes.append(AuditEntry(tenant, "profile.unlearned", by, subject, details, now))
             return done

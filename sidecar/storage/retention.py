@@ -19,7 +19,7 @@ DAY = 86_400.0
 PROBE_SECONDS = 3600
 ASSERTION_SLACK_SECONDS = 60
 REQUEST_SECONDS = 86_400
-PROFILES_A_ROUND = 200  # so that a round never holds the writer for long
+PROFILES_AT_ONCE = 200  # in one transaction, so that none holds the writer for long
 
 # People of whom nothing is left but who they are and how they usually log in.
 _UNREFERENCED = (
@@ -64,9 +64,8 @@ class SqlRetention:
             ("checkpoints", "last_at < ?", profile_end),
         ]
         done = dict(await self._db.write(lambda connection: _delete(connection, statements)))
-        done["samples"] += await self._db.write(
-            lambda connection: self._aged(connection, now - rules.samples_days * DAY)
-        )
+        while aged := await self._db.write(lambda connection: self._aged(connection, now - rules.samples_days * DAY)):
+            done["samples"] += aged
         return done | await self._db.write(_unreferenced)
 
     def _aged(self, connection: Connection, cutoff: float) -> int:
@@ -74,7 +73,7 @@ class SqlRetention:
         found = connection.execute(
             "SELECT tenant, subject, modality, field, context, max(at) FROM samples WHERE at < ? AND unlearned IS NULL"
             " GROUP BY tenant, subject, modality, field, context LIMIT ?",
-            (cutoff, PROFILES_A_ROUND),
+            (cutoff, PROFILES_AT_ONCE),
         ).fetchall()
         gone = 0
         for *names, newest in found:

@@ -212,7 +212,7 @@ class Assessor:
 
     def _possible(self, attempt: Attempt, consequence: Consequence, rule: str) -> Consequence:
         """Replace a step-up that the user has no second factor for by what the client's settings say; by allow where nothing
-        but consent is missing.
+        but consent is missing, and no rule of the policy asked.
         """
         if consequence.action is not Action.STEP_UP or attempt.second_factor is not False:
             return consequence

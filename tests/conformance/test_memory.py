@@ -141,6 +141,14 @@ class TestUnlearning:
         assert await store.correction.unlearn("one", "subject", NOW - 1, NOW + DAY, "test") == {PASSWORD: "nothing"}
         assert await store.profiles.find("one", "subject") == []
 
+    async def test_enr7_habits_of_how_the_password_gets_there_begin_anew(self, store: Store) -> None:
+        one = record()
+        await store.decisions.record(one)
+        await completed(store, one, lessons=[lesson()])
+        assert len(await store.profiles.usual("one", "subject")) == 1
+        await store.correction.unlearn("one", "subject", NOW + DAY, NOW + DAY, "test")
+        assert await store.profiles.usual("one", "subject") == []
+
     async def test_enr7_only_this_person(self, store: Store) -> None:
         await learn(store, days(3))
         await learn(store, [lesson(key=key(subject="other")), lesson(key=key(tenant="two"))])
@@ -240,6 +248,14 @@ class TestRetention:
         assert await store.profiles.find("one", "subject") == []
         assert store.everything()["samples"] == []
         assert store.everything()["checkpoints"] == []
+
+    async def test_prv3_more_people_than_one_transaction_takes(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sidecar.storage.retention.PROFILES_AT_ONCE", 2)
+        await learn(store, [lesson(key=key(subject=f"p{number}")) for number in range(7)])
+        await store.retention.retire(NOW + 400 * DAY + 1)
+        assert store.everything()["samples"] == []
 
     async def test_prv3_taken_back_samples_stay_for_the_inquiry_and_no_longer(self, store: Store) -> None:
         await learn(store, days(12))

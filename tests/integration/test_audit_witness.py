@@ -4,17 +4,17 @@ import asyncio
 import json
 import resource
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from pysqlite3.dbapi2 import connect
 from support.postgres import Server
+from support.sockets import served
 from support.world import Clock, World, carried, make_settings
 
 from sidecar.administration import audit as commands
@@ -53,21 +53,8 @@ class Collector:
         await send({"type": "http.response.body", "body": b""})
 
 
-@asynccontextmanager
-async def collecting() -> AsyncIterator[Collector]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        made = Collector(f"http://127.0.0.1:{listening.getsockname()[1]}/audit")
-        server = uvicorn.Server(uvicorn.Config(made, log_level="critical", lifespan="off", loop="asyncio"))
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag only
-            await asyncio.sleep(0.005)
-        try:
-            yield made
-        finally:
-            server.should_exit = True
-            await running
+def collecting() -> AbstractAsyncContextManager[Collector]:
+    return served(lambda url: Collector(f"{url}/audit"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

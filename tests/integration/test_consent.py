@@ -1,12 +1,14 @@
 """Consent and pause over HTTP: checked before anything is looked at, and never a locked door (PRV1)."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.world import Caller, Page, World, carried, rows_of
 
 from sidecar.config import ClientSettings
+from sidecar.shipped import policy_directory
 
 pytestmark = pytest.mark.anyio
 OWNER, STRANGER = 7, 18
@@ -161,6 +163,17 @@ class TestRefused:
         assert (await world.idp.evaluate("ann", carried(OWNER, 2), consent=REFUSED, second_factor=True))[
             "action"
         ] == "step_up"
+
+    async def test_prv1_refusing_is_no_way_around_a_rule(self, worlds: Any, tmp_path: Path) -> None:
+        """What a rule of the policy asks of everybody is asked of those without consent and second factor, too."""
+        text = (policy_directory() / "default.yaml").read_text()
+        rule = "rules:\n  - id: closed\n    when: {all: ['client.id == \"app\"']}\n    then: step_up\n"
+        (tmp_path / "closed.yaml").write_text(text.replace("rules:\n", rule, 1))
+        clients = {"app": ClientSettings(without_second_factor="deny")}
+        idp = {"legal_basis": "consent", "clients": clients}
+        world: World = await worlds(policy=tmp_path / "closed.yaml", idp=idp)
+        answer = await world.idp.evaluate("ann", None, consent=REFUSED, second_factor=False)
+        assert answer["action"] == "deny"
 
     @pytest.mark.parametrize("configured", ["allow", "deny"])
     async def test_without_a_second_factor_a_mismatch_leads_to_what_is_configured(

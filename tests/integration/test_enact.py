@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from support.sockets import served
 from support.world import Clock, World, carried
 
 from sidecar.errors import TokenInvalid
@@ -48,19 +48,8 @@ class Provider:
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        made = Provider(f"http://127.0.0.1:{listening.getsockname()[1]}/revoke")
-        server = uvicorn.Server(uvicorn.Config(made, log_level="critical", lifespan="off", loop="asyncio"))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag only
-            await asyncio.sleep(0.005)
-        try:
-            yield made
-        finally:
-            server.should_exit = True
-            await serving
+    async with served(lambda url: Provider(f"{url}/revoke")) as made:
+        yield made
 
 
 @asynccontextmanager

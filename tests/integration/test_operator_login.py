@@ -1,21 +1,19 @@
 """Operators sign in at a real OpenID provider over real sockets: which claims make a role, and which make nothing (ADM5)."""
 
-import asyncio
 import base64
 import hashlib
 import json
-import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from support.sockets import served
 from support.world import World
 
 from sidecar.config import OperatorSettings
@@ -63,21 +61,8 @@ class Provider:
         return {"access_token": "unused", "token_type": "Bearer", "id_token": token}
 
 
-@asynccontextmanager
-async def serving() -> AsyncIterator[Provider]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        made = Provider(f"http://127.0.0.1:{listening.getsockname()[1]}")
-        server = uvicorn.Server(uvicorn.Config(made, log_level="critical", lifespan="off", loop="asyncio"))
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag only
-            await asyncio.sleep(0.005)
-        try:
-            yield made
-        finally:
-            server.should_exit = True
-            await running
+def serving() -> AbstractAsyncContextManager[Provider]:
+    return served(Provider)
 
 
 @pytest.fixture(scope="module")
