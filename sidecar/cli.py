@@ -127,8 +127,10 @@ def rehearse(
 def evaluate_keystroke(
     data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],
     setting: Annotated[str, typer.Option(help="A setting of docs/evaluation.md, or all.")] = "all",
-    detector: Annotated[str, typer.Option(help="A detector's or a baseline's name, or all.")] = "all",
-    baselines: Annotated[str, typer.Option(help="standard, or none but scaled Manhattan.")] = "standard",
+    detector: Annotated[str, typer.Option(help="A detector's or a baseline's name, or all.")] = "nearest-recent-2",
+    baselines: Annotated[
+        str, typer.Option(help="standard, literature (two-class papers as well), or none but scaled Manhattan.")
+    ] = "standard",
     seed: Annotated[int, typer.Option(min=0)] = 1,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; all cores if left out.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,

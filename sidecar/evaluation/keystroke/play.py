@@ -40,14 +40,13 @@ def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int,
     model = model.unseen(data, user)
     values, kinds = seen(model, data, user)
     own = values[user]
-    genuine, impostor, costs = [], [], []
+    genuine, impostor = [], []
     for stage in stages:
         fitted, enroll_ms = _fit(model, own[stage.template], kinds, seed + user)
         genuine.append(fitted.scores(own[stage.genuine]))
         impostor.append(fitted.scores(_rows(values, stage.impostor)))
-        costs.append((enroll_ms, _single_ms(fitted, own[stage.genuine]), fitted.stored_bytes()))
-    enroll, single, size = costs[-1]
-    return Played({MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}, enroll, single, int(size))
+    blocks = {MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}
+    return Played(blocks, enroll_ms, _single_ms(fitted, own[stages[-1].genuine]), fitted.stored_bytes())
 
 
 def quiet_scores(data: KeystrokeSet, model: Model, user: int, seed: int) -> Floats:
@@ -71,7 +70,6 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
     genuine: dict[int, float] = {}
     impostor: dict[int, Floats] = {}
     earlier: dict[str, dict[int, Floats]] = {"genuine": {}, "impostor": {}}
-    costs: tuple[float, float, int] = (0.0, 0.0, 0)
     sessions = data.people[user].sessions
     for first, last in _turns(data, user, model.cadence, len(own)):
         fitted, enroll_ms = _fit(model, np.stack(stored[-MAX_SAMPLES:]), kinds, seed + user)
@@ -79,7 +77,6 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
             day = first + np.flatnonzero(sessions[first:] == sessions[first])
             earlier["genuine"] |= dict(zip(day.tolist(), fitted.scores(own[day])[:, None], strict=True))
             earlier["impostor"] |= _drawn(fitted, values, plan, day)
-        costs = (enroll_ms, _single_ms(fitted, own[first:last]), fitted.stored_bytes())
         turn = np.arange(first, last)
         genuine |= dict(zip(turn.tolist(), fitted.scores(own[turn]).tolist(), strict=True))
         impostor |= _drawn(fitted, values, plan, turn)
@@ -92,7 +89,7 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
                     stored.append(attempt)
     own_scores = {row: np.array([score]) for row, score in genuine.items()}
     blocks = {**_blocks(own_scores, impostor, ""), **_blocks(earlier["genuine"], earlier["impostor"], " earlier days")}
-    return Played(blocks, *costs)
+    return Played(blocks, enroll_ms, _single_ms(fitted, own[turn]), fitted.stored_bytes())
 
 
 def _blocks(genuine: dict[int, Floats], impostor: dict[int, Floats], suffix: str) -> dict[str, Scores]:

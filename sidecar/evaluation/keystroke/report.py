@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sidecar import __version__
-from sidecar.evaluation.keystroke import charts
+from sidecar.evaluation.keystroke import charts, literature
 from sidecar.evaluation.keystroke.figures import Row
 from sidecar.evaluation.keystroke.plans import SETTINGS
 from sidecar.evaluation.keystroke.run import YARDSTICK, Part, uses_cohort
@@ -54,6 +54,8 @@ class Block:
 
 def page(parts: Sequence[Part], facts: Facts) -> str:
     """The whole page."""
+    papers = [part.row for part in parts if part.row["setting"] == literature.SETTING]
+    parts = [part for part in parts if part.row["setting"] != literature.SETTING]
     styles = _styles(parts)
     grouped = [list(each) for _, each in groupby(parts, key=lambda part: (part.row["set"], part.row["setting"]))]
     environment = Environment(
@@ -63,6 +65,8 @@ def page(parts: Sequence[Part], facts: Facts) -> str:
     return environment.get_template("report.html").render(
         facts=facts,
         blocks=[_block(each, number, styles) for number, each in enumerate(grouped)],
+        papers=papers,
+        literature=literature,
         samples=_samples(parts, styles),
         styles=styles,
         shipped=SHIPPED,
