@@ -43,10 +43,28 @@ def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int,
     genuine, impostor = [], []
     for stage in stages:
         fitted, enroll_ms = _fit(model, own[stage.template], kinds, seed + user)
-        genuine.append(fitted.scores(own[stage.genuine]))
-        impostor.append(fitted.scores(_rows(values, stage.impostor)))
+        sittings, ages = _ages(data.people[user].sessions, stage)
+        genuine.append(fitted.aged(fitted.scores(own[stage.genuine]), sittings, ages))
+        strange = fitted.scores(_rows(values, stage.impostor))
+        impostor.append(fitted.aged(strange, sittings, spread_evenly(ages, strange.size)))
     blocks = {MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}
     return Played(blocks, enroll_ms, _single_ms(fitted, own[stages[-1].genuine]), fitted.stored_bytes())
+
+
+def spread_evenly(ages: Floats, count: int) -> Floats:
+    """Ages for ``count`` impostor attempts, as often each as among the own ones: an age must not tell who it is."""
+    turn = 0.6180339887498949  # the golden ratio's fraction: any stretch of attempts gets its share of all ages
+    places = np.floor(np.sort(ages).size * np.mod((np.arange(count) + 0.5) * turn, 1.0)).astype(np.int64)
+    found: Floats = np.sort(ages)[places]
+    return found
+
+
+def _ages(sessions: Indices, stage: Stage) -> tuple[int, Floats]:
+    """On how many sittings the samples were typed, and how many lie between the newest and each own test."""
+    _, order = np.unique(sessions, return_inverse=True)
+    learned = order[stage.template]
+    later: Floats = np.maximum(order[stage.genuine] - learned[-1], 0).astype(np.float64)
+    return int(np.unique(learned).size), later
 
 
 def quiet_scores(data: KeystrokeSet, model: Model, user: int, seed: int) -> Floats:
