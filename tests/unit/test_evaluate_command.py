@@ -149,7 +149,7 @@ def test_two_classes_as_papers_count_them_beside_people_they_never_saw(tmp_path:
 
 
 def test_whoever_looks_like_the_known_half_gets_in_where_papers_see_no_error(tmp_path: Path) -> None:
-    """Two strangers type much as the owner does, and are not in the half that is learned: cross-validation knows them all, a login does not."""
+    """Two strangers type much as the owner does and are not in the half that is learned; cross-validation knows them."""
     rng = np.random.default_rng(4)
     shift = {0: 0.0, 1: 3.0, 2: -40.0, 3: 3.0, 4: 60.0, 5: 40.0}
     kinds, extra = np.zeros(6, dtype=np.uint8), np.zeros(6, dtype=np.uint8)
