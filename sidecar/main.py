@@ -190,7 +190,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         audit=audit,
         clock=clock,
     )
-    completer = Completer(settings, decisions, profiles, profiles, clock, policies)
+    completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
         settings=settings,
         policies=policies,

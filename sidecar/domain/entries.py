@@ -29,6 +29,8 @@ class Ended(IntEnum):
 
 
 ACCEPTED = (Ended.ALLOWED, Ended.CONFIRMED)
+CONFIRMING = (Ended.CONFIRMED, Ended.IMPORTED)
+ANCHORS = 10  # stored samples that a second factor confirmed are kept however many came after them
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,12 @@ def since(entries: Entries, moment: float) -> Entries:
 
 
 def bounded(entries: Entries) -> Entries:
-    """Return the newest 200, and beyond them the newest 300 that are stored samples."""
+    """Return the newest 200, and beyond them the newest 300 that are stored samples, and the anchors."""
     keep = np.zeros(len(entries), dtype=bool)
     keep[-ATTEMPTS:] = True
-    keep[np.flatnonzero(entries.stored)[-STORED:]] = True
+    stored = np.flatnonzero(entries.stored)
+    keep[stored[-STORED:]] = True
+    keep[stored[np.isin(entries.ended[stored], CONFIRMING)][-ANCHORS:]] = True
     return entries if keep.all() else _of(entries, keep)
 
 
