@@ -63,6 +63,7 @@ from sidecar.usecases.in_force import InForce
 from sidecar.usecases.loaded import loaded
 from sidecar.usecases.publish import Publisher
 from sidecar.usecases.rights import Rights
+from sidecar.usecases.watching import TypingWatch
 
 log = structlog.get_logger()
 
@@ -73,6 +74,7 @@ RETIRE_SECONDS = 3600.0
 FLUSH_SECONDS = 0.25
 RELOAD_SECONDS = 1.0
 WATCH_SECONDS = 10.0
+TYPING_SECONDS = 300.0
 LAST_SECONDS = 2.0
 
 
@@ -177,6 +179,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         return await checked(version, signers)
 
     policies = InForce(policy, published, check, clock)
+    watch = TypingWatch(settings.tenants, profiles, policies, clock)
     assessor = Assessor(
         settings=settings,
         policies=policies,
@@ -189,6 +192,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         profiles=profiles,
         audit=audit,
         clock=clock,
+        watch=watch,
     )
     completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
@@ -287,9 +291,18 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
         readings = Readings(sidecar.audit, clock)
-        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings)
+        pages = Pages(
+            settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings, sidecar.assessor.watch
+        )
         operators = OperatorApi(
-            settings.tenants, sidecar.policies, sidecar.decisions, rights, enactor, sidecar.audit, readings
+            settings.tenants,
+            sidecar.policies,
+            sidecar.decisions,
+            rights,
+            enactor,
+            sidecar.audit,
+            readings,
+            sidecar.assessor.watch,
         )
         app.include_router(operators.routes())
         app.include_router(console.routes(login, pages, enactor))
@@ -363,6 +376,7 @@ def _lifespan(
             (RETIRE_SECONDS, retire),
             (RELOAD_SECONDS, reload),
             (WATCH_SECONDS, watch),
+            (TYPING_SECONDS, sidecar.assessor.watch.refresh),
             (FLUSH_SECONDS, flush),
             (sidecar.settings.audit.checkpoint_seconds, sign),
         ]

@@ -55,6 +55,7 @@ class Cause(StrEnum):
     COARSE_CLOCK = "coarse_clock"  # the browser's clock is too coarse to measure typing (10 ms and more)
     WITHHELD = "withheld"  # the client's configuration keeps this field out of behaviour
     NO_CONSENT = "no_consent"  # the person has not agreed, or has taken it back; nothing was looked at
+    INDISTINCT = "indistinct"  # typing does not tell this person from others: nothing is scored by it
     PAUSED = "paused"  # the person paused it; nothing was looked at
 
 

@@ -8,6 +8,7 @@ the hard part out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ FIELDS = ("username", "password")
 SHOWN_CONTRIBUTIONS = 6
 SPARED_HOLDS = 2
 NO_NEWS = Consent()
+NOTHING_MUTED: Mapping[str, Cause] = MappingProxyType({})
 
 SecretMode = Literal["positions", "summary", "off"]
 
@@ -56,8 +58,11 @@ def judge(
     *,
     mode: SecretMode,
     mismatch_from: float,
+    muted: Mapping[str, Cause] = NOTHING_MUTED,
 ) -> Judgement:
-    """Judge one login. ``evidence`` is the capture's batches, or the cause why there are none."""
+    """Judge one login. ``evidence`` is the capture's batches, or the cause why there are none; ``muted``: fields whose
+    scores must not count, and why.
+    """
     deciding = "username" if mode == "off" else "password"
     state = known.states.get(deciding, ProfileState.NONE)
     if isinstance(evidence, Cause):
@@ -67,13 +72,17 @@ def judge(
         field: keystroke.extract(evidence, field, mode=mode if field == "password" else "positions") for field in FIELDS
     }
     scores: list[Score] = []
+    uncounted: list[Score] = []
     absences = [found for found in looked.values() if isinstance(found, Absence)]
     probes = [found for found in looked.values() if isinstance(found, Probe)]
     for probe in probes:
         if known.states.get(probe.field) is ProfileState.READY:
             profile = known.profiles[probe.field]
             scored = score(probe, profile.template, detectors[profile.template.detector])
-            if isinstance(scored, Score):
+            if isinstance(scored, Score) and probe.field in muted:
+                uncounted.append(scored)
+                absences.append(Absence(probe.field, muted[probe.field]))
+            elif isinstance(scored, Score):
                 scores.append(scored)
             else:
                 absences.append(scored)
@@ -93,6 +102,7 @@ def judge(
         probes=tuple(probes),
         provenance={field: keystroke.provenance(evidence, field) for field in FIELDS},
         context=evidence[0].ctx if evidence else "keyboard",
+        muted=tuple(uncounted),
     )
 
 

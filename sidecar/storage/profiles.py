@@ -10,7 +10,9 @@ import msgspec
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample
 from sidecar.domain.decisions import Action, Evidence
 from sidecar.domain.entries import Entry
+from sidecar.errors import StorageFailed
 from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Opener, Profile, ProfileKey, Remembered, StoredDecision
+from sidecar.risk.standing import Person
 from sidecar.storage import checkpoints, entries, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
@@ -63,6 +65,29 @@ class SqlProfiles:
     async def find(self, tenant: str, subject: str) -> list[Profile]:
         """Return every template of a subject, those in the shadow too. Raises StorageFailed when one does not open."""
         return await self._db.reading(lambda: self._find(self._keys.opener(tenant, subject), tenant, subject))
+
+    async def latest(self, tenant: str, limit: int) -> list[str]:
+        """Return those who logged in last."""
+        sql = "SELECT subject, max(newest_at) FROM entries WHERE tenant = ? GROUP BY subject ORDER BY 2 DESC LIMIT ?"
+        return [subject for subject, _ in await self._db.reading(lambda: self._db.read(sql, (tenant, limit)))]
+
+    async def person(self, tenant: str, subject: str) -> list[Person]:
+        """Return the serving profiles of one person with their entries; none where they do not open."""
+        return await self._db.reading(lambda: self._person(tenant, subject))
+
+    def _person(self, tenant: str, subject: str) -> list[Person]:
+        try:
+            mine = self._keys.opener(tenant, subject)
+            known = entries.read(self._db, mine, tenant, subject)
+            found = [item for item in self._find(mine, tenant, subject) if item.serving]
+        except StorageFailed:
+            return []
+        places = [((item.key.field, item.key.context), item) for item in found]
+        return [
+            Person(subject, field, item.template, known[field, context])
+            for (field, context), item in places
+            if (field, context) in known
+        ]
 
     async def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
         """Return the password provenance of the newest completed logins, newest first, five at most."""

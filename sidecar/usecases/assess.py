@@ -48,12 +48,14 @@ from sidecar.ports import (
 )
 from sidecar.risk.context import history, request
 from sidecar.risk.fusion import level
-from sidecar.risk.judge import Known, facts, judge, shadow_scores
+from sidecar.risk.judge import NOTHING_MUTED, Known, facts, judge, shadow_scores
+from sidecar.risk.muting import muted
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.entered import entered, looked_at
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
+from sidecar.usecases.watching import TypingWatch
 from sidecar.wire import encode_batches
 
 log = structlog.get_logger()
@@ -79,6 +81,7 @@ class Assessor:
     profiles: Profiles
     audit: Audit
     clock: Callable[[], float]
+    watch: TypingWatch
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
@@ -129,7 +132,8 @@ class Assessor:
         context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
         policy = self.policies.of(subject, attempt.groups)
         known = self._known(remembered.profiles, context, now)
-        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy)
+        silent = self._muted(attempt.tenant, remembered, known, policy)
+        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, silent)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
         live = looked_at(judgement, remembered.entries)
         if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
@@ -227,8 +231,14 @@ class Assessor:
         instead = "allow" if rule in WITHOUT_CONSENT else self._client(attempt).without_second_factor
         return Consequence(Action(instead), effects=consequence.effects)
 
-    def _judge(self, evidence: Any, known: Known, mode: Any, policy: Policy) -> Judgement:
-        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from)
+    def _judge(
+        self, evidence: Any, known: Known, mode: Any, policy: Policy, muted: Mapping[str, Cause] = NOTHING_MUTED
+    ) -> Judgement:
+        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from, muted=muted)
+
+    def _muted(self, tenant: str, remembered: Remembered, known: Known, policy: Policy) -> Mapping[str, Cause]:
+        alike = self.watch.alike(tenant)
+        return muted(remembered.entries, known.profiles, known.states, policy.mismatch_from, alike=alike)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""

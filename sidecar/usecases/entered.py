@@ -16,7 +16,7 @@ def looked_at(judgement: Judgement, earlier: Mapping[tuple[str, str], Entries]) 
 
 def entered(judgement: Judgement, known: Known, at: float) -> tuple[Entry, ...]:
     """Return what is kept of each field that was typed."""
-    llrs = {score.field: score.llr for score in judgement.scores}
+    llrs = {score.field: score.llr for score in (*judgement.scores, *judgement.muted)}
     models = {name: profile.template.detector for name, profile in known.profiles.items()}
     return tuple(
         Entry(probe.field, judgement.context, probe, at, llrs.get(probe.field), models.get(probe.field, ""))
