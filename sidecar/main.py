@@ -57,6 +57,7 @@ from sidecar.storage.subjects import SqlSubjects
 from sidecar.storage.witness import Witness
 from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
+from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.in_force import InForce
@@ -75,6 +76,7 @@ FLUSH_SECONDS = 0.25
 RELOAD_SECONDS = 1.0
 WATCH_SECONDS = 10.0
 TYPING_SECONDS = 300.0
+COHORT_SECONDS = 5.0  # how long somebody forgotten may stay in a background at most; learning comes once an hour
 LAST_SECONDS = 2.0
 
 
@@ -180,6 +182,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
 
     policies = InForce(policy, published, check, clock)
     watch = TypingWatch(settings.tenants, profiles, policies, clock)
+    cohorts = Cohorts({tenant: settings.shared_text(tenant) for tenant in settings.tenants}, profiles, clock)
     assessor = Assessor(
         settings=settings,
         policies=policies,
@@ -193,6 +196,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         audit=audit,
         clock=clock,
         watch=watch,
+        cohorts=cohorts,
     )
     completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
@@ -376,6 +380,7 @@ def _lifespan(
             (RETIRE_SECONDS, retire),
             (RELOAD_SECONDS, reload),
             (WATCH_SECONDS, watch),
+            (COHORT_SECONDS, sidecar.assessor.cohorts.refresh),
             (TYPING_SECONDS, sidecar.assessor.watch.refresh),
             (FLUSH_SECONDS, flush),
             (sidecar.settings.audit.checkpoint_seconds, sign),

@@ -7,8 +7,7 @@ the hard part out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -30,6 +29,7 @@ from sidecar.features import keystroke
 from sidecar.policy.bands import outcome_of
 from sidecar.ports import Profile
 from sidecar.risk.fusion import probability
+from sidecar.risk.shared import SharedText
 from sidecar.scoring import calibration
 from sidecar.scoring.contract import OneClassDetector, comparable
 from sidecar.wire import Batch
@@ -38,7 +38,6 @@ FIELDS = ("username", "password")
 SHOWN_CONTRIBUTIONS = 6
 SPARED_HOLDS = 2
 NO_NEWS = Consent()
-NOTHING_MUTED: Mapping[str, Cause] = MappingProxyType({})
 
 SecretMode = Literal["positions", "summary", "off"]
 
@@ -51,6 +50,19 @@ class Known:
     states: Mapping[str, ProfileState]
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known beside the person's own profiles, by field. ``muted``: scores that must not count, and why; ``shared``:
+    what others say who type the same text.
+    """
+
+    muted: Mapping[str, Cause] = field(default_factory=dict)
+    shared: Mapping[str, SharedText] = field(default_factory=dict)
+
+
+NOTHING_BESIDE = Beside()
+
+
 def judge(
     evidence: Sequence[Batch] | Cause,
     known: Known,
@@ -58,11 +70,9 @@ def judge(
     *,
     mode: SecretMode,
     mismatch_from: float,
-    muted: Mapping[str, Cause] = NOTHING_MUTED,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Judgement:
-    """Judge one login. ``evidence`` is the capture's batches, or the cause why there are none; ``muted``: fields whose
-    scores must not count, and why.
-    """
+    """Judge one login. ``evidence`` is the capture's batches, or the cause why there are none."""
     deciding = "username" if mode == "off" else "password"
     state = known.states.get(deciding, ProfileState.NONE)
     if isinstance(evidence, Cause):
@@ -79,9 +89,11 @@ def judge(
         if known.states.get(probe.field) is ProfileState.READY:
             profile = known.profiles[probe.field]
             scored = score(probe, profile.template, detectors[profile.template.detector])
-            if isinstance(scored, Score) and probe.field in muted:
+            if isinstance(scored, Score) and probe.field in beside.shared:
+                scored = beside.shared[probe.field].scored(probe, profile.template, scored)
+            if isinstance(scored, Score) and probe.field in beside.muted:
                 uncounted.append(scored)
-                absences.append(Absence(probe.field, muted[probe.field]))
+                absences.append(Absence(probe.field, beside.muted[probe.field]))
             elif isinstance(scored, Score):
                 scores.append(scored)
             else:

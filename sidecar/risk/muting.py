@@ -4,7 +4,7 @@ Pure: earlier entries of the person in, causes out. Only logins that succeeded c
 have a person muted, and nobody with it either, short of the second factor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -21,6 +21,13 @@ CAUSES = {
     Concern.CONSTANT: Cause.INDISTINCT,
     Concern.COARSE_CLOCK: Cause.COARSE_CLOCK,
 }
+
+
+Others = Callable[[str, Template], Floats | None]
+
+
+def no_others(_: str, __: Template) -> None:
+    """Nobody is known to type the same text."""
 
 
 def distinguished(
@@ -49,8 +56,11 @@ def muted(
     mismatch_from: float,
     *,
     alike: bool,
+    others: Others = no_others,
 ) -> dict[str, Cause]:
-    """Return the fields of a person that must not count, and why. ``alike``: the whole installation types alike."""
+    """Return the fields of a person that must not count, and why. ``alike``: the whole installation types alike;
+    ``others``: how other people score against a profile, where they type the same text.
+    """
     found: dict[str, Cause] = {}
     for field, profile in profiles.items():
         if states.get(field) is not ProfileState.READY:
@@ -60,7 +70,7 @@ def muted(
             continue
         known = entries.get((field, profile.key.context))
         if known is not None and len(known):
-            concerns = distinguished(known, profile.template, mismatch_from).concerns
+            concerns = distinguished(known, profile.template, mismatch_from, others(field, profile.template)).concerns
             cause = next((CAUSES[each] for each in concerns if each in CAUSES), None)
             if cause:
                 found[field] = cause

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample
+from sidecar.domain.biometrics import Floats, Probe, ProfileState, Provenance, Sample
 from sidecar.domain.decisions import Action, Evidence
 from sidecar.domain.entries import Entry
 from sidecar.errors import StorageFailed
@@ -74,6 +76,34 @@ class SqlProfiles:
     async def person(self, tenant: str, subject: str) -> list[Person]:
         """Return the serving profiles of one person with their entries; none where they do not open."""
         return await self._db.reading(lambda: self._person(tenant, subject))
+
+    async def members(self, tenant: str, field: str, context: str, fewest: int) -> list[str]:
+        """Return those with so many samples who agreed and did not pause, in the order of their pseudonyms."""
+        sql = (
+            "SELECT t.subject FROM templates t WHERE t.tenant = ? AND t.field = ? AND t.context = ? AND t.serving = 1"
+            " AND t.samples >= ? AND EXISTS (SELECT 1 FROM subjects s WHERE s.tenant = t.tenant"
+            " AND s.subject = t.subject AND s.paused_at IS NULL AND s.consent = 'given')"
+            " ORDER BY t.subject"
+        )
+        return [row[0] for row in await self._db.reading(lambda: self._db.read(sql, (tenant, field, context, fewest)))]
+
+    async def rows(
+        self, tenant: str, subject: str, field: str, context: str
+    ) -> tuple[NDArray[np.uint8], Floats] | None:
+        """Return a profile's kinds, (d,), and samples of that shape, (n, d) in ms, oldest first; None without."""
+        try:
+            consent = await self._db.reading(
+                lambda: read_consent(self._db, self._keys.opener(tenant, subject), tenant, subject)
+            )
+            found = [] if consent.bars() else await self.find(tenant, subject)
+            wanted = [item for item in found if item.serving and (item.key.field, item.key.context) == (field, context)]
+            if not wanted or wanted[0].template.layout != "positions":
+                return None
+            kinds = wanted[0].template.kinds
+            kept = [item.values for item in await self.samples(wanted[0].key) if item.values.shape == kinds.shape]
+        except StorageFailed:
+            return None
+        return kinds, np.array(kept[-evidence.WINDOW :], dtype=np.float64).reshape(-1, kinds.size)
 
     def _person(self, tenant: str, subject: str) -> list[Person]:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from sidecar.config import ClientSettings, IdpSettings, Settings
-from sidecar.domain.biometrics import Cause, Probe
+from sidecar.domain.biometrics import Cause, Floats, Probe, Template
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import (
     Action,
@@ -48,9 +48,10 @@ from sidecar.ports import (
 )
 from sidecar.risk.context import history, request
 from sidecar.risk.fusion import level
-from sidecar.risk.judge import NOTHING_MUTED, Known, facts, judge, shadow_scores
+from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shadow_scores
 from sidecar.risk.muting import muted
 from sidecar.scoring.contract import OneClassDetector
+from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.entered import entered, looked_at
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
@@ -82,6 +83,7 @@ class Assessor:
     audit: Audit
     clock: Callable[[], float]
     watch: TypingWatch
+    cohorts: Cohorts
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
@@ -132,10 +134,10 @@ class Assessor:
         context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
         policy = self.policies.of(subject, attempt.groups)
         known = self._known(remembered.profiles, context, now)
-        silent = self._muted(attempt.tenant, remembered, known, policy)
-        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, silent)
+        beside = self._beside(attempt.tenant, subject, remembered, known, policy)
+        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, beside)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
-        live = looked_at(judgement, remembered.entries)
+        live = looked_at(judgement, remembered.entries, beside.shared)
         if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
             judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
         consent = remembered.consent.under(idp.legal_basis)
@@ -232,13 +234,26 @@ class Assessor:
         return Consequence(Action(instead), effects=consequence.effects)
 
     def _judge(
-        self, evidence: Any, known: Known, mode: Any, policy: Policy, muted: Mapping[str, Cause] = NOTHING_MUTED
+        self, evidence: Any, known: Known, mode: Any, policy: Policy, beside: Beside = NOTHING_BESIDE
     ) -> Judgement:
-        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from, muted=muted)
+        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from, beside=beside)
 
-    def _muted(self, tenant: str, remembered: Remembered, known: Known, policy: Policy) -> Mapping[str, Cause]:
-        alike = self.watch.alike(tenant)
-        return muted(remembered.entries, known.profiles, known.states, policy.mismatch_from, alike=alike)
+    def _beside(self, tenant: str, subject: str, remembered: Remembered, known: Known, policy: Policy) -> Beside:
+        shared = self.cohorts.of(tenant)
+
+        def others(field: str, template: Template) -> Floats | None:
+            text = shared.get(field)
+            return text.others(subject, template, self.detectors[template.detector]) if text else None
+
+        silent = muted(
+            remembered.entries,
+            known.profiles,
+            known.states,
+            policy.mismatch_from,
+            alike=self.watch.alike(tenant),
+            others=others,
+        )
+        return Beside(silent, shared)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""

@@ -6,12 +6,17 @@ from sidecar.domain.decisions import Judgement
 from sidecar.domain.entries import Entries, Entry
 from sidecar.risk.context import machine
 from sidecar.risk.judge import Known
+from sidecar.risk.shared import SharedText
 
 
-def looked_at(judgement: Judgement, earlier: Mapping[tuple[str, str], Entries]) -> machine.Liveness:
-    """Look at the deciding field of a login beside its earlier entries, given by (field, context)."""
+def looked_at(
+    judgement: Judgement, earlier: Mapping[tuple[str, str], Entries], shared: Mapping[str, SharedText]
+) -> machine.Liveness:
+    """Look at the deciding field of a login beside its earlier entries, given by (field, context), and what is usual."""
     probe = next((probe for probe in judgement.probes if probe.field == judgement.deciding), None)
-    return machine.look(probe, earlier.get((judgement.deciding, judgement.context)))
+    text = shared.get(judgement.deciding)
+    usual = text.usual if text else None
+    return machine.look(probe, earlier.get((judgement.deciding, judgement.context)), usual)
 
 
 def entered(judgement: Judgement, known: Known, at: float) -> tuple[Entry, ...]:
