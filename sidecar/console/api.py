@@ -28,7 +28,7 @@ from sidecar.usecases.watching import TypingWatch
 
 MOST = 200
 HEADERS = {"Cache-Control": "no-store"}
-WHY = ("risk", "confidence", "reason", "source", "ended", "contributions", "absences", "trace")
+WHY = ("risk", "confidence", "reason", "source", "ended", "contributions", "would_pass", "absences", "trace")
 ACTS = {
     "pause": Permission.PEOPLE_PAUSE,
     "resume": Permission.PEOPLE_PAUSE,

@@ -47,6 +47,7 @@ from sidecar.ports import (
     StoredDecision,
 )
 from sidecar.risk.context import history, request
+from sidecar.risk.explained import would_pass
 from sidecar.risk.fusion import level
 from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shadow_scores
 from sidecar.risk.muting import muted
@@ -166,6 +167,7 @@ class Assessor:
             trust=verdict.consequence.trust,
         )
         entry = _entry(attempt, subject, answer, policy.id, now)
+        passing = would_pass(judgement, known, remembered.entries, self.detectors, beside, policy.mismatch_from)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
         record = DecisionRecord(
             id=str(answer.decision_id),
@@ -173,7 +175,7 @@ class Assessor:
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow},
+            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow, "would_pass": passing},
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,
