@@ -49,6 +49,7 @@ from sidecar.storage.outbox import SqlOutbox
 from sidecar.storage.policies import SqlPolicies
 from sidecar.storage.postgres import Postgres
 from sidecar.storage.profiles import SqlProfiles
+from sidecar.storage.recalibrations import SqlRecalibrations
 from sidecar.storage.recordings import SqlRecordings
 from sidecar.storage.retention import SqlRetention
 from sidecar.storage.schema import prepare
@@ -76,6 +77,7 @@ FLUSH_SECONDS = 0.25
 RELOAD_SECONDS = 1.0
 WATCH_SECONDS = 10.0
 TYPING_SECONDS = 300.0
+REREAD_SECONDS = 10.0
 COHORT_SECONDS = 5.0  # how long somebody forgotten may stay in a background at most; learning comes once an hour
 LAST_SECONDS = 2.0
 
@@ -101,6 +103,7 @@ class Sidecar:
     outbox: SqlOutbox
     audit: SqlAudit
     retention: SqlRetention
+    recalibrations: SqlRecalibrations
     assessor: Assessor
     completer: Completer
 
@@ -181,7 +184,8 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         return await checked(version, signers)
 
     policies = InForce(policy, published, check, clock)
-    watch = TypingWatch(settings.tenants, profiles, policies, clock)
+    recalibrations = SqlRecalibrations(database)
+    watch = TypingWatch(settings.tenants, profiles, policies, clock, recalibrations, settings.detector)
     cohorts = Cohorts({tenant: settings.shared_text(tenant) for tenant in settings.tenants}, profiles, clock)
     assessor = Assessor(
         settings=settings,
@@ -217,6 +221,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         outbox=SqlOutbox(database),
         audit=audit,
         retention=SqlRetention(database, keys, scorers, settings.retention),
+        recalibrations=recalibrations,
         assessor=assessor,
         completer=completer,
     )
@@ -348,6 +353,7 @@ def _lifespan(
     async def running(_: FastAPI) -> AsyncIterator[None]:
         witness = Witness(sidecar.settings.audit.witness, http)
         await sidecar.policies.refresh()
+        await sidecar.assessor.watch.reread()
         await loaded(sidecar.audit, sidecar.policies.first, sidecar.assessor.clock())
 
         async def purge() -> None:
@@ -381,6 +387,7 @@ def _lifespan(
             (RELOAD_SECONDS, reload),
             (WATCH_SECONDS, watch),
             (COHORT_SECONDS, sidecar.assessor.cohorts.refresh),
+            (REREAD_SECONDS, sidecar.assessor.watch.reread),
             (TYPING_SECONDS, sidecar.assessor.watch.refresh),
             (FLUSH_SECONDS, flush),
             (sidecar.settings.audit.checkpoint_seconds, sign),

@@ -133,7 +133,8 @@ class Score:
     """Calibrated comparison of a probe with a template.
 
     ``llr``: natural-log likelihood ratio, higher = more impostor-like. ``confidence``: amount of evidence in 0..1,
-    from the number of features and samples only, never from the score itself.
+    from the number of features and samples only, never from the score itself. ``raw``: the LLR before it was put right by the
+    installation's own decisions.
     """
 
     field: str
@@ -143,3 +144,4 @@ class Score:
     features: int
     samples: int
     contributions: tuple[Contribution, ...]
+    raw: float | None = None

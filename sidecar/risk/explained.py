@@ -41,9 +41,11 @@ def would_pass(
             continue
         template = known.profiles[score.field].template
         listed = entries.get((score.field, judgement.context))
-        one = _field(score, probes[score.field], template, listed, detectors[template.detector], mismatch_from)
+        limit = beside.recalibration.raw(mismatch_from)
+        one = _field(score, probes[score.field], template, listed, detectors[template.detector], limit)
         if one is not None:
-            found.append(one)
+            llr = one["llr"]
+            found.append(one | {"llr": None if llr is None else beside.recalibration.llr(llr)})
     return found
 
 

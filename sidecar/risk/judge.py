@@ -7,7 +7,7 @@ the hard part out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,7 @@ from sidecar.risk.fusion import probability
 from sidecar.risk.shared import SharedText
 from sidecar.scoring import calibration
 from sidecar.scoring.contract import OneClassDetector, comparable
+from sidecar.scoring.recalibration import AS_SHIPPED, Recalibration
 from sidecar.wire import Batch
 
 FIELDS = ("username", "password")
@@ -53,11 +54,12 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is known beside the person's own profiles, by field. ``muted``: scores that must not count, and why; ``shared``:
-    what others say who type the same text.
+    what others say who type the same text. ``recalibration``: what scores are worth in this tenant.
     """
 
     muted: Mapping[str, Cause] = field(default_factory=dict)
     shared: Mapping[str, SharedText] = field(default_factory=dict)
+    recalibration: Recalibration = AS_SHIPPED
 
 
 NOTHING_BESIDE = Beside()
@@ -91,6 +93,8 @@ def judge(
             scored = score(probe, profile.template, detectors[profile.template.detector])
             if isinstance(scored, Score) and probe.field in beside.shared:
                 scored = beside.shared[probe.field].scored(probe, profile.template, scored)
+            if isinstance(scored, Score):
+                scored = replace(scored, llr=beside.recalibration.llr(scored.llr), raw=scored.llr)
             if isinstance(scored, Score) and probe.field in beside.muted:
                 uncounted.append(scored)
                 absences.append(Absence(probe.field, beside.muted[probe.field]))

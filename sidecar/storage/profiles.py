@@ -73,6 +73,11 @@ class SqlProfiles:
         sql = "SELECT subject, max(newest_at) FROM entries WHERE tenant = ? GROUP BY subject ORDER BY 2 DESC LIMIT ?"
         return [subject for subject, _ in await self._db.reading(lambda: self._db.read(sql, (tenant, limit)))]
 
+    async def known_after(self, tenant: str, last: str, limit: int) -> list[str]:
+        """Return people with earlier entries after a pseudonym, in the order of their pseudonyms."""
+        sql = "SELECT DISTINCT subject FROM entries WHERE tenant = ? AND subject > ? ORDER BY subject LIMIT ?"
+        return [row[0] for row in await self._db.reading(lambda: self._db.read(sql, (tenant, last, limit)))]
+
     async def person(self, tenant: str, subject: str) -> list[Person]:
         """Return the serving profiles of one person with their entries; none where they do not open."""
         return await self._db.reading(lambda: self._person(tenant, subject))

@@ -21,7 +21,9 @@ def looked_at(
 
 def entered(judgement: Judgement, known: Known, at: float) -> tuple[Entry, ...]:
     """Return what is kept of each field that was typed."""
-    llrs = {score.field: score.llr for score in (*judgement.scores, *judgement.muted)}
+    llrs = {
+        score.field: score.llr if score.raw is None else score.raw for score in (*judgement.scores, *judgement.muted)
+    }
     models = {name: profile.template.detector for name, profile in known.profiles.items()}
     return tuple(
         Entry(probe.field, judgement.context, probe, at, llrs.get(probe.field), models.get(probe.field, ""))

@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from sidecar.risk.standing import Person, Standing, standing
+from sidecar.scoring.recalibration import AS_SHIPPED, Recalibration
 from sidecar.usecases.in_force import InForce
 
 log = structlog.get_logger()
@@ -28,6 +29,13 @@ class Latest(Protocol):
         """Return the serving profiles of one person with their entries; none where they do not open."""
 
 
+class Recalibrations(Protocol):
+    """What was found by ``gaitkeeper recalibrate``."""
+
+    async def in_force(self) -> dict[tuple[str, str], Recalibration]:
+        """Return what holds, by (tenant, model)."""
+
+
 @dataclass(slots=True)
 class TypingWatch:
     """What was found, by tenant. ``refresh`` looks again."""
@@ -36,12 +44,23 @@ class TypingWatch:
     source: Latest
     policies: InForce
     clock: Callable[[], float]
+    recalibrations: Recalibrations
+    model: str
     found: dict[str, Standing] = field(default_factory=dict)
+    worth: dict[tuple[str, str], Recalibration] = field(default_factory=dict)
 
     def alike(self, tenant: str) -> bool:
         """Tell whether nobody is told apart in a tenant."""
         known = self.found.get(tenant)
         return known is not None and known.alike
+
+    def recalibration(self, tenant: str) -> Recalibration:
+        """Return what scores are worth in a tenant."""
+        return self.worth.get((tenant, self.model), AS_SHIPPED)
+
+    async def reread(self) -> None:
+        """Take over what ``gaitkeeper recalibrate`` has found. Raises StorageFailed, and keeps what it has."""
+        self.worth = await self.recalibrations.in_force()
 
     async def refresh(self) -> None:
         """Look at every tenant; what is new is logged once. Raises StorageFailed, and keeps what was found before."""
@@ -50,7 +69,7 @@ class TypingWatch:
             for subject in await self.source.latest(tenant, PEOPLE):  # a login may come in between any two
                 people += await self.source.person(tenant, subject)
                 await asyncio.sleep(0)
-            limit = self.policies.enforced.mismatch_from
+            limit = self.recalibration(tenant).raw(self.policies.enforced.mismatch_from)
             now = await asyncio.to_thread(standing, people, limit, self.clock())
             before = self.found.get(tenant)
             self.found[tenant] = now
