@@ -14,6 +14,13 @@ _KINDS = {
 }
 _FIELDS = {"username": "User name", "password": "Password"}
 _FATES = {"waiting": "session is being ended", "delivered": "session ended", "failed": "session could not be ended"}
+_NOT_LEARNED = {
+    "too_far": "not near enough",
+    "enough_today": "enough for today",
+    "moved": "the profile has moved away from what was confirmed",
+    "unconfirmed": "no second factor confirmed it",
+    "machine": "typed as software types",
+}
 SHOWN = 8
 _ACTIONS = {"allow": "Allowed", "step_up": "Second factor", "deny": "Denied"}
 
@@ -38,6 +45,7 @@ class Row:
     state: str
     samples: int
     contributions: list[dict[str, Any]]
+    would_pass: list[str]
     absences: list[str]
     trace: list[dict[str, Any]]
     ended: str
@@ -68,6 +76,7 @@ def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
         state=facts["profile.state"],
         samples=facts["profile.samples"],
         contributions=_ranked(body["scores"]),
+        would_pass=[_passing(one, _keys(body["scores"], one["field"])) for one in body.get("would_pass", [])],
         absences=[f"{_FIELDS[item['field']]}: {item['cause'].replace('_', ' ')}" for item in body["absences"]],
         trace=body["trace"],
         ended=_FATES[fate] if fate else _ended(completion),
@@ -98,13 +107,30 @@ def _contribution(field: str, part: dict[str, Any], weight: float, keys: int) ->
     }
 
 
+def _keys(scores: list[dict[str, Any]], field: str) -> int:
+    return next((max(1, score["features"] // 3) for score in scores if score["field"] == field), 1)
+
+
+def _passing(one: dict[str, Any], keys: int) -> str:
+    """Say what would have passed. Each place in a secret field is said roughly, and once."""
+    if not one["labels"]:
+        return f"{_FIELDS[one['field']]}: no few timings made the difference"
+    labels = [_place(label, keys) if one["field"] == "password" else label for label in one["labels"]]
+    return f"{_FIELDS[one['field']]}: as usual in {'; '.join(dict.fromkeys(labels))}"
+
+
 def _ended(completion: dict[str, Any] | Any) -> str:
     if not completion:
         return "open"
     if completion["outcome"] != "succeeded":
         return str(completion["outcome"])
-    learned = ", learned" if completion.get("taught") else ""
+    learned = ", learned" if completion.get("taught") else _withheld(completion.get("withheld") or {})
     return ("second factor passed" if completion["second_factor"] else "signed in") + learned
+
+
+def _withheld(withheld: dict[str, str]) -> str:
+    why = withheld.get("password") or next(iter(withheld.values()), None)
+    return f", not learned ({_NOT_LEARNED[why]})" if why in _NOT_LEARNED else ""
 
 
 def _place(label: str, keys: int) -> str:

@@ -100,6 +100,23 @@ INVENTORY: tuple[Table, ...] = (
     ),
     Table(
         "data",
+        "entries",
+        "to know typing again that nearly repeats an earlier entry (replay), and to tell whether scores tell people apart",
+        "the newest 200 logins and 300 samples of a profile, retention.samples_days; until the field is reset",
+        _columns(f"{_PROFILE} oldest_at:technical newest_at:technical sealed:behaviour:own-key"),
+    ),
+    Table(
+        "data",
+        "recalibrations",
+        "what scores are worth in a tenant, by its own logins; while it is worked out, counts over people so far",
+        "until worked out again; unfinished work a day",
+        _columns(
+            "tenant:technical model:technical slope:technical shift:technical people:technical at:technical"
+            " position:pseudonym counts:decision"
+        ),
+    ),
+    Table(
+        "data",
         "probe_digests",
         "to know the very same timings again (replay)",
         "retention.digests_days",

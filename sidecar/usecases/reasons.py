@@ -10,7 +10,7 @@ _CAUSES = {
     Cause.MALFORMED: "what the browser sent is not a capture",
     Cause.EXPIRED: "the capture was older than ten minutes",
     Cause.FOREIGN: "the capture belongs to another login attempt, page or origin",
-    Cause.REPLAYED: "the capture, or the very same timings, served a decision before",
+    Cause.REPLAYED: "the capture served a decision before, or the typing is a copy of an earlier entry",
     Cause.INCOMPLETE: "a part of the capture did not arrive",
     Cause.IMPLAUSIBLE: "the capture claims more time than has passed",
     Cause.PASTED: "the field was pasted, not typed",
@@ -22,6 +22,7 @@ _CAUSES = {
     Cause.COARSE_CLOCK: "the browser's clock is too coarse to measure typing",
     Cause.WITHHELD: "the client's configuration keeps this field out of behaviour",
     Cause.NO_CONSENT: "the person has not agreed to it; nothing was looked at",
+    Cause.INDISTINCT: "typing does not tell this person from others, so it does not count for them",
     Cause.PAUSED: "the person has paused it; nothing was looked at",
 }
 

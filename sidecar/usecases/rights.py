@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sidecar.config import Settings
 from sidecar.domain.consent import Consent, ConsentState
+from sidecar.domain.entries import Ended, Entries
 from sidecar.errors import NotFound
 from sidecar.keyring import Keyring
 from sidecar.ports import (
@@ -85,6 +86,12 @@ class Rights:
             for profile in await self.profiles.find(tenant, pseudonym)
             if profile.serving
             for sample in await self.profiles.samples(profile.key)
+        ]
+        now = self.clock()
+        found["entries"] = [
+            {"field": field, "input": context, **entry}
+            for (field, context), kept in (await self.profiles.remembered(tenant, pseudonym, now)).entries.items()
+            for entry in _entries(kept)
         ]
         found["decisions"] = [
             {
@@ -199,6 +206,24 @@ class Rights:
     async def _read(self, tenant: str, subject: str, by: str, what: str) -> None:
         pseudonym = self.keyring.pseudonym(tenant, subject)
         await self.audit.add([AuditEntry(tenant, "subject.read", by, pseudonym, {"what": what}, self.clock())])
+
+
+def _entries(kept: Entries) -> list[dict[str, Any]]:
+    """Return earlier entries as a person reads them."""
+    return [
+        {
+            "at": moment(float(kept.at[i])),
+            "ended": Ended(int(kept.ended[i])).name.lower(),
+            "learned": bool(kept.stored[i]),
+            "holds_ms": _numbers(kept.hold[i, : kept.length[i]].tolist()),
+            "steps_ms": _numbers(kept.down_down[i, : kept.length[i]].tolist()),
+        }
+        for i in range(len(kept))
+    ]
+
+
+def _numbers(timings: list[float]) -> list[float | None]:
+    return [None if math.isnan(value) else round(value, 1) for value in timings]
 
 
 def moment(at: float | None) -> str | None:

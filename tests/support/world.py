@@ -39,6 +39,7 @@ TABLES = (
     "subjects",
     "recordings",
     "recorded",
+    "entries",
 )
 
 

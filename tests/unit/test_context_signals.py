@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from sidecar.domain.biometrics import Kind, Probe
+from sidecar.domain.entries import Entries, Entry, added, nothing
 from sidecar.errors import ConfigInvalid
 from sidecar.geography import GeoDatabase
 from sidecar.policy.expressions import known
@@ -35,6 +37,15 @@ KINDS = np.tile(np.array([Kind.HOLD, Kind.DOWN_DOWN, Kind.UP_DOWN], dtype=np.uin
 PROBE = Probe("password", "positions", np.linspace(80, 240, 18), KINDS, ("",) * 18)
 
 
+def earlier(of: Probe, *away: float) -> Entries:
+    """A list of entries that differ from a probe by so many ms in every hold and down-down time."""
+    made = nothing()
+    for number, shift in enumerate(away):
+        shifted = replace(of, values=of.values + np.where(of.kinds == Kind.UP_DOWN, 0.0, shift))
+        made = added(made, Entry("password", "keyboard", shifted, NOW - 100 + number, None, ""))
+    return made
+
+
 def around(**changed: Any) -> Around:
     given: dict[str, Any] = {
         "asked": ASKED,
@@ -49,7 +60,7 @@ def around(**changed: Any) -> Around:
         "gpc": False,
         "mark": None,
         "probe": PROBE,
-        "earlier": np.stack([PROBE.values + 5.0, PROBE.values - 9.0]),
+        "earlier": earlier(PROBE, 5.0, -9.0),
     }
     return Around(**(given | changed))
 
@@ -62,7 +73,7 @@ class TestTheTable:
 
     def test_context_and_request_facts_are_exactly_what_is_declared(self) -> None:
         """A signal that nobody produces never fires; a fact that nobody declared cannot be read."""
-        behavioral = {"bot.timing_spread", "replay.nearest"}
+        behavioral = {"bot.sign", "replay.nearest"}
         judged = {"action", "client.id"}
         declared = {name for name, signal in SIGNALS.items() if signal.kind != "behavior"} - judged
         assert set(context_facts(around(), NOW)) == declared | behavioral
@@ -87,7 +98,7 @@ class TestTheTable:
     def test_what_is_not_known_is_none(self) -> None:
         facts = context_facts(around(device=None, past=[], located=places.Located(None, None, None), probe=None), NOW)
         unknown = {"network.changed", "network.asn", "network.asn_changed", "network.country", "network.country_changed",
-                   "travel.speed", "time.unusual", "failures.device", "session.age", "bot.timing_spread", "replay.nearest",
+                   "travel.speed", "time.unusual", "failures.device", "session.age", "bot.sign", "replay.nearest",
                    "user.groups"}  # fmt: skip
         assert {name for name, value in facts.items() if value is None} == unknown
 
@@ -251,34 +262,27 @@ class TestHours:
 
 
 class TestMachine:
-    def test_a_fixed_delay_has_no_spread(self) -> None:
-        values = np.tile([80.0, 120.0, 40.0], 6)
-        assert machine.timing_spread(values, KINDS) == 0.0
+    def test_sco3_a_fixed_delay_is_a_sign_and_a_person_shows_none(self) -> None:
+        steady = replace(PROBE, values=np.tile([80.0, 120.0, 40.0], 6))
+        assert machine.look(steady, None).facts() == {"bot.sign": "too_regular", "replay.nearest": None}
+        assert machine.look(PROBE, None).facts()["bot.sign"] == "none"
 
-    def test_spread_against_a_figure_by_hand(self) -> None:
-        values = np.full(18, np.nan)
-        values[KINDS == Kind.DOWN_DOWN] = [100, 110, 120, 130, 200, np.nan]
-        assert machine.timing_spread(values, KINDS) == pytest.approx(10 / 120)
-
-    def test_too_few_intervals_say_nothing(self) -> None:
-        values = np.full(18, np.nan)
-        values[KINDS == Kind.DOWN_DOWN] = [100, 110, 120, 130, np.nan, np.nan]
-        assert machine.timing_spread(values, KINDS) is None
-        assert machine.timing_spread(-np.ones(18), KINDS) is None
+    def test_too_little_or_a_summary_says_nothing(self) -> None:
+        few = replace(PROBE, values=np.where(np.arange(18) < 10, PROBE.values, np.nan))
+        assert machine.look(few, None).signs is None
+        assert machine.look(replace(PROBE, layout="summary"), earlier(PROBE, 0.0)) == machine.Liveness()
+        assert machine.look(None, earlier(PROBE, 0.0)) == machine.Liveness()
 
     def test_the_nearest_earlier_entry(self) -> None:
-        values = np.arange(10.0)
-        earlier = np.stack([values + 30, values + 2, values - 7])
-        assert machine.nearest_entry(values, earlier) == 2.0
-        assert machine.nearest_entry(values, values[None]) == 0.0
+        found = machine.look(PROBE, earlier(PROBE, 30.0, 12.0, -17.0))
+        assert found.facts()["replay.nearest"] == pytest.approx(12.0, abs=0.2)
+        assert not found.copied
+        assert machine.look(PROBE, earlier(PROBE, 30.0, 1.0)).copied
 
-    def test_entries_that_cannot_be_compared_are_left_out(self) -> None:
-        values = np.arange(10.0)
-        sparse = np.where(np.arange(10) < 7, values, np.nan)
-        assert machine.nearest_entry(values, sparse[None]) is None
-        assert machine.nearest_entry(values, np.stack([sparse, values + 50])) == 50.0
-        assert machine.nearest_entry(values, np.empty((0, 10))) is None
-        assert machine.nearest_entry(values, np.empty((3, 9))) is None
+    def test_entries_of_another_length_are_no_copies(self) -> None:
+        shorter = Probe("password", "positions", PROBE.values[:15], KINDS[:15], ("",) * 15)
+        assert machine.look(PROBE, earlier(shorter, 0.0)).nearest is None
+        assert machine.look(PROBE, nothing()).nearest is None
 
 
 class TestMarksAndSessions:

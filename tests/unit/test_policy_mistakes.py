@@ -149,7 +149,7 @@ REFUSAL = re.compile(r"policies/mine\.yaml:(\d+):(\d+): (.+); hint: (.+)")
 
 
 def test_the_file_without_a_mistake_is_accepted() -> None:
-    assert len(parse(GOOD.encode()).rules) == 8
+    assert len(parse(GOOD.encode()).rules) == 9
     assert len(MISTAKES) >= 50
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sidecar.domain.biometrics import Floats, Probe
+from sidecar.domain.biometrics import Probe
 from sidecar.domain.decisions import SignalValue
+from sidecar.domain.entries import Entries
 from sidecar.risk.context import history, hours, machine, request
 from sidecar.risk.context.places import Located
 
@@ -14,7 +15,7 @@ class Around:
     """What is known around one login.
 
     ``device``: the id of a verified device cookie. ``past``, ``failures``: of this user. ``session_began_at``: epoch
-    seconds, None at a login. ``probe``: the deciding field's; ``earlier``: shape (k, d), ms, earlier entries of the field.
+    seconds, None at a login. ``probe``: the deciding field's; ``earlier``: entries of the field.
     """
 
     asked: request.Asked
@@ -27,7 +28,7 @@ class Around:
     gpc: bool
     mark: request.Mark | None
     probe: Probe | None
-    earlier: Floats | None
+    earlier: Entries | None
 
 
 def context_facts(around: Around, now: float) -> dict[str, SignalValue]:
@@ -47,8 +48,5 @@ def context_facts(around: Around, now: float) -> dict[str, SignalValue]:
         "session.age": request.session_age(around.session_began_at, now),
         **request.consent(around.consent, around.gpc),
         "mark.state": request.mark(around.mark, now),
-        "bot.timing_spread": machine.timing_spread(probe.values, probe.kinds) if probe else None,
-        "replay.nearest": (
-            machine.nearest_entry(probe.values, around.earlier) if probe and around.earlier is not None else None
-        ),
+        **machine.look(probe, around.earlier).facts(),
     }

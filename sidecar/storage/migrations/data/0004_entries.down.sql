@@ -1,0 +1,2 @@
+DROP TABLE recalibrations;
+DROP TABLE entries;
