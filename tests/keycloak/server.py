@@ -31,6 +31,12 @@ class Server:
     keys: Path
     log: Path
 
+    @property
+    def health(self) -> str:
+        """Where the server says that it is ready: at the management port, which is the next one."""
+        host, port = self.url.rsplit(":", 1)
+        return f"{host}:{int(port) + 1}/health/ready"
+
 
 def unpacked(version: str) -> Path:
     """Return the directory of a distribution with our jar in it; downloads it once."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -32,24 +32,36 @@ from sidecar.ports import OutboxItem
 from sidecar.rehearsal import keyboard
 from sidecar.tokens import sign_request
 
-APP_PORT = 18391
+APP_PORT = free_port()
 APP = f"http://127.0.0.1:{APP_PORT}/callback"
 USERNAME, PASSWORD, WHO, STRANGER = "amelia", "harbour-lantern", SYNTHETIC_TYPIST, 3
+CHEAP = "hashAlgorithm(pbkdf2-sha256) and hashIterations(1)"  # a hundred logins at once, on two cores
 OTP_SECRET = "tide-and-harbour-21"
+
+
+AHEAD = """
+import sys, time
+now, ahead = time.time, float(sys.argv.pop(1))
+time.time = lambda: now() + ahead
+from sidecar.cli import main
+main()
+"""
+
+
+def person(realm: str, username: str, *, otp: bool, **attributes: list[str]) -> dict[str, Any]:
+    """Return a user for an import."""
+    credentials = [{"type": "password", "value": PASSWORD}]
+    if otp:
+        how = '{"subType":"totp","digits":6,"period":30,"algorithm":"HmacSHA1"}'
+        credentials.append({"type": "otp", "secretData": f'{{"value":"{OTP_SECRET}"}}', "credentialData": how})
+    named = {"email": f"{username}@example.org", "firstName": username, "lastName": "Hart", "emailVerified": True}
+    roles = [f"default-roles-{realm}"]
+    account = {"username": username, "enabled": True, "realmRoles": roles, "credentials": credentials}
+    return account | named | {"attributes": attributes}
 
 
 def realm(name: str) -> dict[str, Any]:
     """Return a realm with clients of every fail mode, Amelia who has agreed, and two who were never asked."""
-    default = [f"default-roles-{name}"]
-
-    def person(username: str, *, otp: bool, **attributes: list[str]) -> dict[str, Any]:
-        credentials = [{"type": "password", "value": PASSWORD}]
-        if otp:
-            how = '{"subType":"totp","digits":6,"period":30,"algorithm":"HmacSHA1"}'
-            credentials.append({"type": "otp", "secretData": f'{{"value":"{OTP_SECRET}"}}', "credentialData": how})
-        named = {"email": f"{username}@example.org", "firstName": username, "lastName": "Hart", "emailVerified": True}
-        account = {"username": username, "enabled": True, "realmRoles": default, "credentials": credentials}
-        return account | named | {"attributes": attributes}
 
     def client(client_id: str, **attributes: str) -> dict[str, Any]:
         return {
@@ -70,6 +82,7 @@ def realm(name: str) -> dict[str, Any]:
         "otpPolicyPeriod": 30,
         "otpPolicyInitialCounter": 0,
         "otpPolicyLookAheadWindow": 1,
+        "passwordPolicy": CHEAP,
         "bruteForceProtected": True,
         "failureFactor": 2,
         "clients": [
@@ -79,20 +92,28 @@ def realm(name: str) -> dict[str, Any]:
             client("closed", **{"gaitkeeper.failMode": "closed"}),
         ],
         "users": [
-            person(USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
-            person("bruno", otp=False),
-            person("cora", otp=True),
+            person(name, USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
+            person(name, "bruno", otp=False),
+            person(name, "cora", otp=True),
         ],
     }
 
 
 class Application(BaseHTTPRequestHandler):
-    """Where logins end: it says hello and keeps nothing."""
+    """Where logins end: it says hello, and keeps the logout tokens that it is sent."""
+
+    logouts: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"arrived")
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.logouts += form["logout_token"]
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """Stay quiet."""
@@ -107,6 +128,7 @@ class Stage:
     state: Path
     browser: Any
     api: AdminApi
+    port: int
     settings: Settings | None = None
     sidecar: Sidecar | None = None
     process: "subprocess.Popen[bytes] | None" = None
@@ -122,7 +144,6 @@ class Stage:
     def prepare(self) -> None:
         """Make the realm, install, write the sidecar's settings, teach it Amelia's typing, and start it."""
         self.api.post("//realms", realm(self.name))
-        self.port = free_port()
         self.gaitkeeper("install", "--yes")
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "gaitkeeper.toml").write_text(
@@ -157,9 +178,10 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         """base_url of the sidecar."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start the sidecar and wait for it."""
-        command = [sys.executable, "-m", "sidecar", "serve", "-c", str(self.state / "gaitkeeper.toml")]
+    def start(self, ahead: float = 0) -> None:
+        """Start the sidecar, its clock ``ahead`` by seconds, and wait for it."""
+        run = ["-c", AHEAD, str(ahead)] if ahead else ["-m", "sidecar"]
+        command = [sys.executable, *run, "serve", "-c", str(self.state / "gaitkeeper.toml")]
         with (self.state / "sidecar.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + 60
