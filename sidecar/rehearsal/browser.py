@@ -88,12 +88,13 @@ def play(script: Script, progress: Callable[[], None], keycloak: Path | None = N
     people = tuple(_person(subject) for subject in script.enrolled)
     provider = _demo(state, people) if keycloak is None else _keycloak(state, people, keycloak)
     try:
-        with provider as (settings, login_page), chromium() as browser:
+        with provider as (settings, login_page):
             sidecar = build(settings)
             try:
                 asyncio.run(_enroll(sidecar, login_page.tenant, script))
-                stage = Stage(login_page, browser, sidecar, {person.username: person for person in people})
-                return list(_played(stage, script, progress))
+                with chromium() as browser:
+                    stage = Stage(login_page, browser, sidecar, {person.username: person for person in people})
+                    return list(_played(stage, script, progress))
             finally:
                 sidecar.close()
     finally:

@@ -15,7 +15,7 @@ import typer
 
 from idp_adapters.keycloak.admin import AdminApi
 from sidecar.demo.keycloak.layout import REALM, Shore, realm, write
-from sidecar.demo.keycloak.server import ADMIN, running
+from sidecar.demo.keycloak.server import ADMIN, empty, running
 from sidecar.demo.launch import (
     DemoFailed,
     alone,
@@ -38,7 +38,7 @@ def run_demo(layout: Shore, home: Path) -> None:
     os.umask(0o077)
     with alone(layout), stoppable() as stopped:
         refuse_taken_ports(layout.port, layout.port + 1, layout.port + 2, layout.health_port)
-        _empty(layout)
+        _forget(layout)
         typer.echo("Keycloak is starting; the first time it takes half a minute.")
         with connected(layout, home, PEOPLE, say=typer.echo) as parts:
             _announce(layout, PEOPLE)
@@ -57,6 +57,7 @@ def connected(
     """
     layout.keys.mkdir(parents=True, exist_ok=True)
     log = layout.state / "keycloak.log"
+    empty(home)
     with running(home, layout.port + 1, layout.health_port, layout.keys, log, f"--hostname={layout.idp_url}"):
         with AdminApi(layout.idp_url, "master", user=ADMIN, password=ADMIN) as api:
             api.post("//realms", realm(layout, people))
@@ -85,8 +86,8 @@ def _install(layout: Shore) -> str:
     return f"$ gaitkeeper {' '.join(words)}\n{plan}{changes}"
 
 
-def _empty(layout: Shore) -> None:
-    """Forget the demo before: the server's database is empty, too. Only a directory that a demo made is emptied."""
+def _forget(layout: Shore) -> None:
+    """Forget the demo before, since the server starts empty, too. Only a directory that a demo made is emptied."""
     mark = layout.state / MARK
     if mark.exists():
         for entry in (layout.state / "sidecar", layout.keys):

@@ -15,10 +15,10 @@ START_SECONDS = 400  # the first start builds the server anew, and the machine m
 ADMIN = "admin"  # name and password of the set-up account: the server listens on this machine only
 
 
-def unpacked(cache: Path, version: str, jar: Path, *, name: str = "keycloak", fresh: bool = True) -> Path:
+def unpacked(cache: Path, version: str, jar: Path, *, name: str = "keycloak") -> Path:
     """Return the directory of a distribution with our jar in it. Downloads it once through Maven. Raises DemoFailed.
 
-    ``name`` keeps copies apart that run at the same time; ``fresh``: with an empty database.
+    ``name`` keeps copies apart that run at the same time.
     """
     home, archive = cache / f"{name}-{version}", cache / f"keycloak-quarkus-dist-{version}.zip"
     if not jar.exists():
@@ -36,9 +36,12 @@ def unpacked(cache: Path, version: str, jar: Path, *, name: str = "keycloak", fr
     placed = home / "providers" / jar.name
     if not placed.exists() or not filecmp.cmp(jar, placed, shallow=False):
         shutil.copyfile(jar, placed)
-    if fresh:
-        shutil.rmtree(home / "data" / "h2", ignore_errors=True)
     return home
+
+
+def empty(home: Path) -> None:
+    """Forget all realms of a server that does not run."""
+    shutil.rmtree(home / "data" / "h2", ignore_errors=True)
 
 
 @contextmanager
