@@ -85,6 +85,7 @@ class _Event(Struct, forbid_unknown_fields=True):
     type: str
     subject: _Subject
     sid: Identifier | None = None
+    at: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _Whose(Struct, forbid_unknown_fields=True):
@@ -152,12 +153,14 @@ def routes(
             assertions,
             keys,
             keyring,
+            profiles,
             tenant=caller.idp.tenant,
             event=told.type,
             subject=told.subject.id,
             assertion=caller.assertion,
             by=caller.idp.issuer,
             now=callers.clock(),
+            happened=told.at,
         )
         return Response(status_code=204)
 

@@ -18,6 +18,24 @@ from idp_adapters.keycloak.admin import AdminApi
 from sidecar.demo.launch import free_port
 from sidecar.rehearsal.browser import chromium
 
+SESSION_RULES = """
+  - id: session-at-side
+    description: One application wants a second factor of running sessions.
+    when:
+      all: ['action == "session_check"', 'client.id == "side"']
+    then: step_up
+  - id: closed
+    description: Another one lets nobody in.
+    when:
+      all: ['client.id == "closed"']
+    then: deny
+  - id: session
+    description: Other running sessions stand.
+    when:
+      all: ['action == "session_check"']
+    then: allow
+"""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -72,6 +90,13 @@ def faulty(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactor
         yield made
 
 
+@pytest.fixture(scope="session")
+def levels(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A realm with levels of authentication, whose running sessions are asked about, by a policy that has rules for it."""
+    with _realm(server, browser, tmp_path_factory, "--levels", rules=SESSION_RULES) as made:
+        yield made
+
+
 @pytest.fixture
 def visit(stage: Stage) -> Iterator[Visit]:
     """Somebody with a fresh browser profile."""
@@ -82,11 +107,13 @@ def visit(stage: Stage) -> Iterator[Visit]:
 
 @contextmanager
 def _realm(
-    server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str, port: int = 0
+    server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str, port: int = 0, rules: str = ""
 ) -> Iterator[Stage]:
     name = f"shore-{secrets.token_hex(3)}"
     with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
-        made = Stage(server, name, paths.mktemp("stage"), browser, api, options=options, port=port or free_port())
+        made = Stage(
+            server, name, paths.mktemp("stage"), browser, api, options=options, port=port or free_port(), rules=rules
+        )
         try:
             made.prepare()
             yield made

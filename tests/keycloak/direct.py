@@ -75,6 +75,14 @@ class Direct:
     def pass_otp(self, page: Page) -> Page:
         return self.send("POST", page.action, data={"otp": code()})
 
+    def agree(self, page: Page) -> Page:
+        """Give the consent that is asked for."""
+        return self.send("POST", page.action, data={"gaitkeeper_choice": "given"})
+
+    def refuse(self, page: Page) -> Page:
+        """Refuse it."""
+        return self.send("POST", page.action, data={"gaitkeeper_choice": "refused"})
+
     def send(self, method: str, url: str, **how: Any) -> Page:
         """Send and follow redirects, as far as the application."""
         began = time.monotonic()

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import json
 import os
 import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -30,6 +32,7 @@ from sidecar.evaluation.synthetic import typist
 from sidecar.main import Sidecar, build
 from sidecar.ports import OutboxItem
 from sidecar.rehearsal import keyboard
+from sidecar.shipped import policy_directory
 from sidecar.tokens import sign_request
 
 APP_PORT = free_port()
@@ -75,6 +78,7 @@ def realm(name: str) -> dict[str, Any]:
     return {
         "realm": name,
         "enabled": True,
+        "attributes": {"acr.loa.map": '{"silver":1,"gold":2}'},
         "otpPolicyCodeReusable": True,
         "otpPolicyType": "totp",
         "otpPolicyAlgorithm": "HmacSHA1",
@@ -133,6 +137,7 @@ class Stage:
     sidecar: Sidecar | None = None
     process: "subprocess.Popen[bytes] | None" = None
     options: tuple[str, ...] = ()
+    rules: str = ""
     logins: int = 9000
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -162,6 +167,12 @@ origins = ["{self.server.url}"]
 revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 """
         )
+        if self.rules:
+            shipped = (policy_directory() / "default.yaml").read_text()
+            ours = shipped.replace("rules:\n", f"rules:\n{self.rules}", 1)
+            (self.state / "policy.yaml").write_text(f"behavior_may_deny: true\n{ours}")
+            settings = self.state / "gaitkeeper.toml"
+            settings.write_text(f'policy = "policy.yaml"\n{settings.read_text()}')
         self.settings = load_settings(self.state / "gaitkeeper.toml")
         self.sidecar = build(self.settings)
         probes = synthetic_probes(WHO, USERNAME, PASSWORD)
@@ -217,6 +228,28 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def configure(self, **settings: str) -> None:
+        """Change settings of the browser flow's decision, as an administrator would in the console."""
+        executions = self.api.get("/authentication/flows/gaitkeeper%20browser/executions")
+        decide = next(one for one in executions if one["level"] == 0 and one.get("providerId") == "gaitkeeper-risk")
+        config = self.api.get(f"/authentication/config/{decide['authenticationConfig']}")
+        config["config"] |= settings
+        self.api.put(f"/authentication/config/{config['id']}", config)
+
+    def fields(self, username: str) -> set[str]:
+        """Return which fields the sidecar knows somebody's typing in."""
+        assert self.sidecar
+        subject = self.sidecar.keyring.pseudonym(self.name, self.user_id(username))
+        return {profile.key.field for profile in self.run(self.sidecar.profiles.find(self.name, subject))}
+
+    @staticmethod
+    def until(holds: Callable[[], bool], seconds: float = 15) -> None:
+        """Wait until something holds; fail when it does not."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it never came to hold"
+            time.sleep(0.1)
 
     def user_id(self, username: str) -> str:
         """Return Keycloak's id of a user."""
@@ -287,6 +320,23 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 def code() -> str:
     """Return the one-time code of this moment."""
     return pyotp.TOTP(base64.b32encode(OTP_SECRET.encode()).decode()).now()
+
+
+def redeem(stage: Stage, url: str, client: str = "app") -> dict[str, Any]:
+    """Redeem the code with which an application was called."""
+    code = parse_qs(urlsplit(url).query)["code"][0]
+    form = {"grant_type": "authorization_code", "client_id": client, "redirect_uri": APP, "code": code}
+    answer = httpx.post(f"{stage.issuer}/protocol/openid-connect/token", data=form, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    granted: dict[str, Any] = answer.json()
+    return granted
+
+
+def claims(token: str) -> dict[str, Any]:
+    """Return what a token says, unverified."""
+    part = token.split(".")[1]
+    said: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return said
 
 
 def password_grant(stage: Stage, username: str, client: str = "app", **more: str) -> httpx.Response:
@@ -388,12 +438,7 @@ class Visit:
 
     def tokens(self) -> dict[str, Any]:
         """Redeem the code the application received."""
-        code = parse_qs(urlsplit(self.page.url).query)["code"][0]
-        form = {"grant_type": "authorization_code", "client_id": "app", "redirect_uri": APP, "code": code}
-        answer = httpx.post(f"{self.stage.issuer}/protocol/openid-connect/token", data=form, trust_env=False)
-        assert answer.status_code == 200, answer.text
-        granted: dict[str, Any] = answer.json()
-        return granted
+        return redeem(self.stage, self.page.url)
 
     def refresh(self, granted: dict[str, Any]) -> int:
         """Use the refresh token; return the status."""

@@ -1,8 +1,5 @@
 """A realm that asks for the user name first, and the ways in that have no page of it: grants and brokers."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 from stage import PASSWORD, Stage, code, inland, password_grant
 
@@ -39,20 +36,13 @@ def test_a_password_grant_is_decided_and_answers_in_json(username_first: Stage) 
 
 def test_a_changed_password_and_a_deleted_user_reach_the_sidecar(username_first: Stage) -> None:
     stage, user = username_first, username_first.user_id("amelia")
-    assert stage.sidecar
-    subject = stage.sidecar.keyring.pseudonym(stage.name, user)
-
-    def fields() -> set[str]:
-        assert stage.sidecar
-        return {profile.key.field for profile in stage.run(stage.sidecar.profiles.find(stage.name, subject))}
-
-    assert fields() == {"username", "password"}
+    assert stage.fields("amelia") == {"username", "password"}
     stage.api.put(
         f"/users/{user}/reset-password", {"type": "password", "value": "another-word-here", "temporary": False}
     )
-    _until(lambda: fields() == {"username"})
+    stage.until(lambda: stage.fields("amelia") == {"username"})
     stage.api.delete(f"/users/{user}")
-    _until(lambda: fields() == set())
+    stage.until(lambda: stage.fields("amelia") == set())
 
 
 def test_a_login_by_another_provider_meets_a_decision_too(username_first: Stage) -> None:
@@ -73,10 +63,3 @@ def test_a_login_by_another_provider_meets_a_decision_too(username_first: Stage)
     assert details["gaitkeeper_decision"] == stage.decision().id
     assert stage.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_capture"
     visit.context.close()
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)

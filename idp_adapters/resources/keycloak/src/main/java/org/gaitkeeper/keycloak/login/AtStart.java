@@ -3,7 +3,9 @@ package org.gaitkeeper.keycloak.login;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import org.gaitkeeper.keycloak.sidecar.Connection;
 import org.gaitkeeper.keycloak.sidecar.NoAnswer;
+import org.gaitkeeper.keycloak.sidecar.Reports;
 import org.jboss.logging.Logger;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
@@ -43,8 +45,10 @@ final class AtStart {
     private static void prepare(KeycloakSession session, RealmModel realm, List<Runnable> calls) {
         RealmSidecar sidecar = RealmSidecar.of(realm);
         try {
-            var connection = sidecar.connect(session, realm);
+            Connection connection = sidecar.connect(session, realm);
+            List<Reports.Report> again = Recovery.reports(session, realm);
             calls.add(() -> {
+                again.forEach(sidecar.reports::repeat);
                 for (int round = 0; round < ROUNDS; round++) {
                     sidecar.client.warm(connection, DEADLINE);
                 }
