@@ -24,6 +24,7 @@ UsernameFirst = Annotated[bool, typer.Option("--username-first", help="Ask for t
 ReplaceFlow = Annotated[bool, typer.Option("--replace-flow", help="Put a custom browser flow out of use.")]
 Brokers = Annotated[bool, typer.Option("--brokers/--no-brokers", help="Decide after logins by other providers, too.")]
 DirectGrant = Annotated[bool, typer.Option("--direct-grant", help="Decide at password grants, too.")]
+Levels = Annotated[bool, typer.Option("--levels", help="Let applications demand a second factor by acr.")]
 AdminRevocation = Annotated[
     bool, typer.Option("--admin-revocation", help="Make an account with which the sidecar ends sessions itself.")
 ]
@@ -55,6 +56,7 @@ def _command(*, make: bool) -> Callable[..., None]:
         replace_flow: ReplaceFlow = False,
         brokers: Brokers = True,
         direct_grant: DirectGrant = False,
+        levels: Levels = False,
         admin_revocation: AdminRevocation = False,
         fail_mode: FailMode = "challenge",
         without_second_factor: Without = "allow",
@@ -81,6 +83,7 @@ def _command(*, make: bool) -> Callable[..., None]:
             replace_flow=replace_flow,
             brokers=brokers,
             direct_grant=direct_grant,
+            levels=levels,
             admin_revocation=admin_revocation,
             consent_version=consent_version,
             decide=decide,

@@ -17,6 +17,8 @@ Requirement = Literal["REQUIRED", "ALTERNATIVE", "CONDITIONAL"]
 Change = Callable[[str, Any, Any, Callable[[], object]], None]
 
 BROWSER = "gaitkeeper browser"
+LEVEL = "conditional-level-of-authentication"
+SESSION_SECONDS = 36_000  # as long as a session may live: a running one counts as level 1
 AFTER_BROKER = "gaitkeeper after broker"
 DIRECT_GRANT = "gaitkeeper direct grant"
 
@@ -31,20 +33,28 @@ class Step:
     steps: Sequence["Step"] = ()
 
 
-def browser(decide: Mapping[str, str], *, username_first: bool) -> tuple[Step, ...]:
-    """Return the browser flow. ``decide``: settings of the Behavior risk execution."""
+def browser(decide: Mapping[str, str], *, username_first: bool, levels: bool = False) -> tuple[Step, ...]:
+    """Return the browser flow. ``decide``: settings of the Behavior risk execution.
+
+    ``levels``: an application can demand a level of authentication (``acr``): 1 is the login forms, 2 the second factor,
+    whatever the decision was.
+    """
     carry = Step("gaitkeeper-risk", "REQUIRED", {"step": "carry"})
     forms: tuple[Step, ...]
     if username_first:
-        forms = (carry, _required("auth-username-form"), carry, _required("auth-password-form"))
+        forms = (_required("auth-username-form"), carry, _required("auth-password-form"))
     else:
-        forms = (carry, _required("auth-username-password-form"))
+        forms = (_required("auth-username-password-form"),)
+    if levels:
+        first = {"loa-condition-level": "1", "loa-max-age": str(SESSION_SECONDS)}
+        forms = (Step(f"{BROWSER} level 1", "CONDITIONAL", steps=(Step(LEVEL, "REQUIRED", first), *forms)),)
+    forms = (carry, *forms)
     who = (
         Step("auth-cookie", "ALTERNATIVE"),
         Step("identity-provider-redirector", "ALTERNATIVE"),
         Step(f"{BROWSER} forms", "ALTERNATIVE", steps=forms),
     )
-    return (Step(f"{BROWSER} who", "REQUIRED", steps=who), *_decision(BROWSER, decide))
+    return (Step(f"{BROWSER} who", "REQUIRED", steps=who), *_decision(BROWSER, decide, levels=levels))
 
 
 def after_broker(decide: Mapping[str, str]) -> tuple[Step, ...]:
@@ -61,9 +71,17 @@ def direct_grant(decide: Mapping[str, str]) -> tuple[Step, ...]:
 PAGES = (Step("auth-otp-form", "ALTERNATIVE"), Step("webauthn-authenticator", "ALTERNATIVE"))
 
 
-def _decision(flow: str, decide: Mapping[str, str], factors: tuple[Step, ...] = PAGES) -> tuple[Step, ...]:
+def _decision(
+    flow: str, decide: Mapping[str, str], factors: tuple[Step, ...] = PAGES, *, levels: bool = False
+) -> tuple[Step, ...]:
     challenge = Step("gaitkeeper-condition", "REQUIRED", {"action": "step_up"})
-    unmet = {"flow_to_check": f"{flow} step up", "check_result": "not-executed"}
+    demanded: tuple[Step, ...] = ()
+    met: tuple[Step, ...] = ()  # who passed a second factor for the application's sake is not asked again for ours
+    if levels:
+        second = Step(LEVEL, "REQUIRED", {"loa-condition-level": "2", "loa-max-age": "0"})
+        steps = (second, _required("conditional-user-configured"), *factors)
+        demanded = (Step(f"{flow} level 2", "CONDITIONAL", steps=steps),)
+        met = (_unless(f"{flow} level 2"),)
     return (
         Step("gaitkeeper-risk", "REQUIRED", {"step": "decide"} | dict(decide)),
         Step(
@@ -71,17 +89,22 @@ def _decision(flow: str, decide: Mapping[str, str], factors: tuple[Step, ...] = 
             "CONDITIONAL",
             steps=(Step("gaitkeeper-condition", "REQUIRED", {"action": "deny"}), _required("gaitkeeper-deny")),
         ),
+        *demanded,
         Step(
             f"{flow} step up",
             "CONDITIONAL",
-            steps=(challenge, _required("conditional-user-configured"), *factors),
+            steps=(challenge, *met, _required("conditional-user-configured"), *factors),
         ),
         Step(
             f"{flow} unmet",
             "CONDITIONAL",
-            steps=(challenge, Step("conditional-sub-flow-executed", "REQUIRED", unmet), _required("gaitkeeper-deny")),
+            steps=(challenge, *met, _unless(f"{flow} step up"), _required("gaitkeeper-deny")),
         ),
     )
+
+
+def _unless(flow: str) -> Step:
+    return Step("conditional-sub-flow-executed", "REQUIRED", {"flow_to_check": flow, "check_result": "not-executed"})
 
 
 def _required(what: str) -> Step:

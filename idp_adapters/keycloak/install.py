@@ -41,6 +41,7 @@ class Wishes:
     replace_flow: bool = False
     brokers: bool = True
     direct_grant: bool = False
+    levels: bool = False
     admin_revocation: bool = False
     consent_version: str = "1"
     decide: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +66,9 @@ class Installation:
         self._keys()
         self._realm(realm)
         self._consent()
-        browser = flows.browser(self.wishes.decide, username_first=self.wishes.username_first)
+        browser = flows.browser(
+            self.wishes.decide, username_first=self.wishes.username_first, levels=self.wishes.levels
+        )
         self._flows().ensure(flows.BROWSER, browser)
         if self.wishes.brokers:
             self._brokers()

@@ -85,6 +85,7 @@ class _Event(Struct, forbid_unknown_fields=True):
     type: str
     subject: _Subject
     sid: Identifier | None = None
+    at: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _Whose(Struct, forbid_unknown_fields=True):
@@ -126,7 +127,7 @@ def routes(
             )
         log.info("decision", id=answer.decision_id, action=answer.consequence.action, rule=answer.rule_id,
                  source=answer.source, ms=round((time.perf_counter() - began) * 1000, 1))  # fmt: skip
-        return JSONResponse(_encode(answer), headers={"Cache-Control": "no-store"})
+        return JSONResponse(_encode(answer, attempt), headers={"Cache-Control": "no-store"})
 
     @router.post("/v1/decisions/{decision_id}/completion")
     async def completion(decision_id: str, request: Request) -> Response:
@@ -152,12 +153,14 @@ def routes(
             assertions,
             keys,
             keyring,
+            profiles,
             tenant=caller.idp.tenant,
             event=told.type,
             subject=told.subject.id,
             assertion=caller.assertion,
             by=caller.idp.issuer,
             now=callers.clock(),
+            happened=told.at,
         )
         return Response(status_code=204)
 
@@ -209,11 +212,16 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
     )
 
 
-def _encode(answer: Answer) -> dict[str, Any]:
-    """Encode an AuthZEN answer: a challenge is a ``false`` whose context says how to turn it into a ``true``."""
+def _encode(answer: Answer, attempt: Attempt) -> dict[str, Any]:
+    """Encode an AuthZEN answer: a challenge is a ``false`` whose context says how to turn it into a ``true``.
+
+    It names whom and what it is about, so that a provider can tell an answer that a cache or a proxy mixed up.
+    """
     consequence = answer.consequence
     context: dict[str, Any] = {
         "decision_id": answer.decision_id,
+        "subject": attempt.subject,
+        "attempt": attempt.attempt,
         "action": consequence.action,
         "source": answer.source,
         "risk_level": answer.risk_level,

@@ -2,7 +2,7 @@
 
 from sidecar.errors import BadRequest
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertion, Assertions, Correction, Keys
+from sidecar.ports import Assertion, Assertions, Correction, Keys, Profiles
 
 EVENTS = ("password_changed", "account_deleted", "logout")
 
@@ -12,6 +12,7 @@ async def tell(
     assertions: Assertions,
     keys: Keys,
     keyring: Keyring,
+    profiles: Profiles,
     *,
     tenant: str,
     event: str,
@@ -19,15 +20,27 @@ async def tell(
     assertion: Assertion,
     by: str,
     now: float,
+    happened: float | None = None,
 ) -> None:
-    """Act on one event: a new password resets only that field; deletion forgets the person. Raises BadRequest."""
+    """Act on one event: a new password resets only that field; deletion forgets the person. Raises BadRequest.
+
+    ``happened`` (epoch seconds) marks a repeat of something old: what was learned since is not forgotten for it.
+    """
     if event not in EVENTS:
         raise BadRequest(f"type must be one of {', '.join(EVENTS)}")
     pseudonym = keyring.pseudonym(tenant, subject)
-    if event == "password_changed":
+    if event == "password_changed" and (
+        happened is None or await _learned_before(profiles, tenant, pseudonym, "password", happened)
+    ):
         await correction.reset(tenant, pseudonym, "password", assertion, by, now)
         return
     await assertions.spend(assertion)  # before the key: a replayed call must not destroy the key of a new account
     if event == "account_deleted":
         await keys.destroy(tenant, pseudonym)
         await correction.reset(tenant, pseudonym, None, None, by, now)
+
+
+async def _learned_before(profiles: Profiles, tenant: str, pseudonym: str, field: str, at: float) -> bool:
+    keys = {profile.key for profile in await profiles.find(tenant, pseudonym) if profile.key.field == field}
+    found = [await profiles.samples(key) for key in keys]
+    return any(sample.at < at for samples in found for sample in samples)

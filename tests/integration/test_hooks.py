@@ -516,6 +516,15 @@ class TestEvents:
         assert found["username"]["samples"] == 12
         assert (await world.idp.evaluate("ann", typed()))["action"] == "step_up"
 
+    async def test_a_repeat_of_an_old_change_of_password_forgets_nothing_newer(self, world: World) -> None:
+        await world.enroll("ann", OWNER)
+        before = profile_of(world)
+        oldest = world.clock() - 3600
+        assert (await world.idp.tell("password_changed", "ann", at=oldest)).status_code == 204
+        assert profile_of(world) == before
+        assert (await world.idp.tell("password_changed", "ann", at=world.clock())).status_code == 204
+        assert await world.idp.profiles("ann") == {}
+
     async def test_enr4_the_old_password_is_not_learned_into_the_new_profile(self, world: World) -> None:
         answer = await world.idp.evaluate("ann", typed())
         await world.idp.tell("password_changed", "ann")

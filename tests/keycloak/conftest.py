@@ -10,11 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from middle import Middle
 from server import ADMIN, Server, running
-from stage import APP_PORT, Application, Stage
+from stage import APP_PORT, Application, Stage, Visit
 
 from idp_adapters.keycloak.admin import AdminApi
+from sidecar.demo.launch import free_port
 from sidecar.rehearsal.browser import chromium
+
+SESSION_RULES = """
+  - id: session-at-side
+    description: One application wants a second factor of running sessions.
+    when:
+      all: ['action == "session_check"', 'client.id == "side"']
+    then: step_up
+  - id: closed
+    description: Another one lets nobody in.
+    when:
+      all: ['client.id == "closed"']
+    then: deny
+  - id: session
+    description: Other running sessions stand.
+    when:
+      all: ['action == "session_check"']
+    then: allow
+"""
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +74,46 @@ def username_first(server: Server, browser: Any, tmp_path_factory: pytest.TempPa
         yield made
 
 
+@pytest.fixture(scope="session")
+def middle() -> Iterator[Middle]:
+    """Who stands between the server and the sidecar of ``faulty``."""
+    made = Middle()
+    yield made
+    made.vanish()
+
+
+@pytest.fixture(scope="session")
+def faulty(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory, middle: Middle) -> Iterator[Stage]:
+    """A realm with the default deadline, whose sidecar is reached by the way of the man in the middle."""
+    options = ("--reach", middle.url, "--deadline-ms", "250")
+    with _realm(server, browser, tmp_path_factory, *options, port=middle.to) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def levels(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A realm with levels of authentication, whose running sessions are asked about, by a policy that has rules for it."""
+    with _realm(server, browser, tmp_path_factory, "--levels", rules=SESSION_RULES) as made:
+        yield made
+
+
+@pytest.fixture
+def visit(stage: Stage) -> Iterator[Visit]:
+    """Somebody with a fresh browser profile."""
+    made = stage.visit()
+    yield made
+    made.context.close()
+
+
 @contextmanager
-def _realm(server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str) -> Iterator[Stage]:
+def _realm(
+    server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str, port: int = 0, rules: str = ""
+) -> Iterator[Stage]:
     name = f"shore-{secrets.token_hex(3)}"
     with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
-        made = Stage(server, name, paths.mktemp("stage"), browser, api, options=options)
+        made = Stage(
+            server, name, paths.mktemp("stage"), browser, api, options=options, port=port or free_port(), rules=rules
+        )
         try:
             made.prepare()
             yield made

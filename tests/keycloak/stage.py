@@ -2,16 +2,18 @@
 
 import asyncio
 import base64
+import json
 import os
 import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -30,26 +32,39 @@ from sidecar.evaluation.synthetic import typist
 from sidecar.main import Sidecar, build
 from sidecar.ports import OutboxItem
 from sidecar.rehearsal import keyboard
+from sidecar.shipped import policy_directory
 from sidecar.tokens import sign_request
 
-APP_PORT = 18391
+APP_PORT = free_port()
 APP = f"http://127.0.0.1:{APP_PORT}/callback"
 USERNAME, PASSWORD, WHO, STRANGER = "amelia", "harbour-lantern", SYNTHETIC_TYPIST, 3
+CHEAP = "hashAlgorithm(pbkdf2-sha256) and hashIterations(1)"  # a hundred logins at once, on two cores
 OTP_SECRET = "tide-and-harbour-21"
+
+
+AHEAD = """
+import sys, time
+now, ahead = time.time, float(sys.argv.pop(1))
+time.time = lambda: now() + ahead
+from sidecar.cli import main
+main()
+"""
+
+
+def person(realm: str, username: str, *, otp: bool, **attributes: list[str]) -> dict[str, Any]:
+    """Return a user for an import."""
+    credentials = [{"type": "password", "value": PASSWORD}]
+    if otp:
+        how = '{"subType":"totp","digits":6,"period":30,"algorithm":"HmacSHA1"}'
+        credentials.append({"type": "otp", "secretData": f'{{"value":"{OTP_SECRET}"}}', "credentialData": how})
+    named = {"email": f"{username}@example.org", "firstName": username, "lastName": "Hart", "emailVerified": True}
+    roles = [f"default-roles-{realm}"]
+    account = {"username": username, "enabled": True, "realmRoles": roles, "credentials": credentials}
+    return account | named | {"attributes": attributes}
 
 
 def realm(name: str) -> dict[str, Any]:
     """Return a realm with clients of every fail mode, Amelia who has agreed, and two who were never asked."""
-    default = [f"default-roles-{name}"]
-
-    def person(username: str, *, otp: bool, **attributes: list[str]) -> dict[str, Any]:
-        credentials = [{"type": "password", "value": PASSWORD}]
-        if otp:
-            how = '{"subType":"totp","digits":6,"period":30,"algorithm":"HmacSHA1"}'
-            credentials.append({"type": "otp", "secretData": f'{{"value":"{OTP_SECRET}"}}', "credentialData": how})
-        named = {"email": f"{username}@example.org", "firstName": username, "lastName": "Hart", "emailVerified": True}
-        account = {"username": username, "enabled": True, "realmRoles": default, "credentials": credentials}
-        return account | named | {"attributes": attributes}
 
     def client(client_id: str, **attributes: str) -> dict[str, Any]:
         return {
@@ -63,6 +78,7 @@ def realm(name: str) -> dict[str, Any]:
     return {
         "realm": name,
         "enabled": True,
+        "attributes": {"acr.loa.map": '{"silver":1,"gold":2}'},
         "otpPolicyCodeReusable": True,
         "otpPolicyType": "totp",
         "otpPolicyAlgorithm": "HmacSHA1",
@@ -70,6 +86,7 @@ def realm(name: str) -> dict[str, Any]:
         "otpPolicyPeriod": 30,
         "otpPolicyInitialCounter": 0,
         "otpPolicyLookAheadWindow": 1,
+        "passwordPolicy": CHEAP,
         "bruteForceProtected": True,
         "failureFactor": 2,
         "clients": [
@@ -79,20 +96,28 @@ def realm(name: str) -> dict[str, Any]:
             client("closed", **{"gaitkeeper.failMode": "closed"}),
         ],
         "users": [
-            person(USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
-            person("bruno", otp=False),
-            person("cora", otp=True),
+            person(name, USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
+            person(name, "bruno", otp=False),
+            person(name, "cora", otp=True),
         ],
     }
 
 
 class Application(BaseHTTPRequestHandler):
-    """Where logins end: it says hello and keeps nothing."""
+    """Where logins end: it says hello, and keeps the logout tokens that it is sent."""
+
+    logouts: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"arrived")
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.logouts += form["logout_token"]
+        self.send_response(204)
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """Stay quiet."""
@@ -107,10 +132,12 @@ class Stage:
     state: Path
     browser: Any
     api: AdminApi
+    port: int
     settings: Settings | None = None
     sidecar: Sidecar | None = None
     process: "subprocess.Popen[bytes] | None" = None
     options: tuple[str, ...] = ()
+    rules: str = ""
     logins: int = 9000
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -122,7 +149,6 @@ class Stage:
     def prepare(self) -> None:
         """Make the realm, install, write the sidecar's settings, teach it Amelia's typing, and start it."""
         self.api.post("//realms", realm(self.name))
-        self.port = free_port()
         self.gaitkeeper("install", "--yes")
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "gaitkeeper.toml").write_text(
@@ -141,6 +167,12 @@ origins = ["{self.server.url}"]
 revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 """
         )
+        if self.rules:
+            shipped = (policy_directory() / "default.yaml").read_text()
+            ours = shipped.replace("rules:\n", f"rules:\n{self.rules}", 1)
+            (self.state / "policy.yaml").write_text(f"behavior_may_deny: true\n{ours}")
+            settings = self.state / "gaitkeeper.toml"
+            settings.write_text(f'policy = "policy.yaml"\n{settings.read_text()}')
         self.settings = load_settings(self.state / "gaitkeeper.toml")
         self.sidecar = build(self.settings)
         probes = synthetic_probes(WHO, USERNAME, PASSWORD)
@@ -157,9 +189,10 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         """base_url of the sidecar."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start the sidecar and wait for it."""
-        command = [sys.executable, "-m", "sidecar", "serve", "-c", str(self.state / "gaitkeeper.toml")]
+    def start(self, ahead: float = 0) -> None:
+        """Start the sidecar, its clock ``ahead`` by seconds, and wait for it."""
+        run = ["-c", AHEAD, str(ahead)] if ahead else ["-m", "sidecar"]
+        command = [sys.executable, *run, "serve", "-c", str(self.state / "gaitkeeper.toml")]
         with (self.state / "sidecar.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + 60
@@ -195,6 +228,28 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def configure(self, **settings: str) -> None:
+        """Change settings of the browser flow's decision, as an administrator would in the console."""
+        executions = self.api.get("/authentication/flows/gaitkeeper%20browser/executions")
+        decide = next(one for one in executions if one["level"] == 0 and one.get("providerId") == "gaitkeeper-risk")
+        config = self.api.get(f"/authentication/config/{decide['authenticationConfig']}")
+        config["config"] |= settings
+        self.api.put(f"/authentication/config/{config['id']}", config)
+
+    def fields(self, username: str) -> set[str]:
+        """Return which fields the sidecar knows somebody's typing in."""
+        assert self.sidecar
+        subject = self.sidecar.keyring.pseudonym(self.name, self.user_id(username))
+        return {profile.key.field for profile in self.run(self.sidecar.profiles.find(self.name, subject))}
+
+    @staticmethod
+    def until(holds: Callable[[], bool], seconds: float = 15) -> None:
+        """Wait until something holds; fail when it does not."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it never came to hold"
+            time.sleep(0.1)
 
     def user_id(self, username: str) -> str:
         """Return Keycloak's id of a user."""
@@ -265,6 +320,23 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 def code() -> str:
     """Return the one-time code of this moment."""
     return pyotp.TOTP(base64.b32encode(OTP_SECRET.encode()).decode()).now()
+
+
+def redeem(stage: Stage, url: str, client: str = "app") -> dict[str, Any]:
+    """Redeem the code with which an application was called."""
+    code = parse_qs(urlsplit(url).query)["code"][0]
+    form = {"grant_type": "authorization_code", "client_id": client, "redirect_uri": APP, "code": code}
+    answer = httpx.post(f"{stage.issuer}/protocol/openid-connect/token", data=form, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    granted: dict[str, Any] = answer.json()
+    return granted
+
+
+def claims(token: str) -> dict[str, Any]:
+    """Return what a token says, unverified."""
+    part = token.split(".")[1]
+    said: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return said
 
 
 def password_grant(stage: Stage, username: str, client: str = "app", **more: str) -> httpx.Response:
@@ -366,12 +438,7 @@ class Visit:
 
     def tokens(self) -> dict[str, Any]:
         """Redeem the code the application received."""
-        code = parse_qs(urlsplit(self.page.url).query)["code"][0]
-        form = {"grant_type": "authorization_code", "client_id": "app", "redirect_uri": APP, "code": code}
-        answer = httpx.post(f"{self.stage.issuer}/protocol/openid-connect/token", data=form, trust_env=False)
-        assert answer.status_code == 200, answer.text
-        granted: dict[str, Any] = answer.json()
-        return granted
+        return redeem(self.stage, self.page.url)
 
     def refresh(self, granted: dict[str, Any]) -> int:
         """Use the refresh token; return the status."""

@@ -122,8 +122,8 @@ class Caller:
         body = {"outcome": outcome, "second_factor": second_factor, "sid": sid}
         return await self.post(f"/v1/decisions/{decision}/completion", body)
 
-    async def tell(self, event: str, sub: str) -> httpx.Response:
-        return await self.post("/v1/events", {"type": event, "subject": {"type": "user", "id": sub}})
+    async def tell(self, event: str, sub: str, **more: object) -> httpx.Response:
+        return await self.post("/v1/events", {"type": event, "subject": {"type": "user", "id": sub}, **more})
 
     async def profiles(self, sub: str) -> dict[str, dict[str, Any]]:
         response = await self.post("/v1/profiles", {"subject": {"id": sub}})

@@ -46,7 +46,9 @@ final class BehaviorRisk implements Authenticator {
             context.failure(AuthenticationFlowError.INTERNAL_ERROR);
             return;
         }
+        long began = System.nanoTime();
         notes.decided(outcome(context, notes, config));
+        RealmSidecar.of(context.getRealm()).timings.add(System.nanoTime() - began);
         notes.describe(context.getEvent());
         context.success();
     }
@@ -58,7 +60,7 @@ final class BehaviorRisk implements Authenticator {
         Outcome.Wishes wishes = wishes(context.getAuthenticationSession().getClient(), config);
         UserSessionModel session = context.getSession().getContext().getUserSession();
         boolean again = session != null && session.getUser().getId().equals(user.getId());
-        if (again && !config.get(BehaviorRiskFactory.ON_SSO).equals(BehaviorRiskFactory.ASK)) {
+        if (again && (isImpersonated(session) || !config.get(BehaviorRiskFactory.ON_SSO).equals(BehaviorRiskFactory.ASK))) {
             return standing(session, wishes, person);
         }
         RealmSidecar sidecar = RealmSidecar.of(context.getRealm());
@@ -66,7 +68,7 @@ final class BehaviorRisk implements Authenticator {
             Question question = question(context, notes, consent, person, again);
             notes.forgetCarried();
             Duration deadline = Duration.ofMillis(BehaviorRiskFactory.deadline(config));
-            Verdict verdict = sidecar.client.evaluate(connect(sidecar, context), question.body(), deadline);
+            Verdict verdict = sidecar.client.evaluate(connect(sidecar, context), question, deadline);
             return Outcome.of(verdict, wishes, person);
         } catch (NoAnswer none) {
             LOG.warnf("no decision for a login at client %s: %s", client(context), none.getMessage());
@@ -76,12 +78,16 @@ final class BehaviorRisk implements Authenticator {
 
     /** A running session stands on the decision it began with. One that began without any is treated like a silent sidecar. */
     private static Outcome standing(UserSessionModel session, Outcome.Wishes wishes, Outcome.Person person) {
-        boolean impersonated = session.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString()) != null;
-        if (impersonated || session.getNote(Names.DETAIL_ACTION) != null) {
+        if (isImpersonated(session) || session.getNote(Names.DETAIL_ACTION) != null) {
             String risk = session.getNote(Names.DETAIL_RISK);
             return new Outcome(Action.ALLOW, null, "session", risk == null ? "unknown" : risk);
         }
         return Outcome.unanswered(wishes, person);
+    }
+
+    /** An administrator in another's session: nothing is decided by, or learned from, what they do there. */
+    private static boolean isImpersonated(UserSessionModel session) {
+        return session.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString()) != null;
     }
 
     private static Connection connect(RealmSidecar sidecar, AuthenticationFlowContext context) throws NoAnswer {

@@ -8,6 +8,8 @@ import org.keycloak.authentication.AuthenticationFlowContext;
 import org.keycloak.authentication.Authenticator;
 import org.keycloak.models.AuthenticatorConfigModel;
 import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.utils.PostMigrationEvent;
 import org.keycloak.provider.ProviderConfigProperty;
 
 /** Factory of {@link BehaviorRisk}. */
@@ -77,6 +79,15 @@ public final class BehaviorRiskFactory extends ExecutionFactory {
     @Override
     public void init(Config.Scope scope) {
         RealmSidecar.configure(scope);
+    }
+
+    @Override
+    public void postInit(KeycloakSessionFactory factory) {
+        factory.register(event -> {
+            if (event instanceof PostMigrationEvent) { // the realms can be read from here on
+                AtStart.run(factory);
+            }
+        });
     }
 
     @Override

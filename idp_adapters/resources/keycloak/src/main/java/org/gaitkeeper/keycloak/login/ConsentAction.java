@@ -29,7 +29,7 @@ final class ConsentAction implements RequiredActionProvider {
     @Override
     public void evaluateTriggers(RequiredActionContext context) {
         AuthenticationSessionModel login = context.getAuthenticationSession();
-        new LoginNotes(login).describe(context.getEvent());
+        new LoginNotes(login).describe(context.getEvent(), context.getRealm());
         String version = context.getRealm().getAttribute(Names.CONSENT_VERSION);
         if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login)) {
             return;
@@ -62,7 +62,7 @@ final class ConsentAction implements RequiredActionProvider {
         UserModel user = context.getUser();
         Consent consent = new Consent(choice.equals("given"), version(realm), System.currentTimeMillis() / 1000);
         user.setSingleAttribute(Names.CONSENT, consent.text());
-        new LoginNotes(context.getAuthenticationSession()).describe(context.getEvent());
+        new LoginNotes(context.getAuthenticationSession()).describe(context.getEvent(), realm);
         context.getEvent().detail(Names.DETAIL_CONSENT, choice);
         Map<String, Object> told = new HashMap<>(consent.told());
         told.put("subject", Map.of("id", user.getId()));

@@ -8,6 +8,7 @@ import org.gaitkeeper.keycloak.sidecar.Outcome;
 import org.gaitkeeper.keycloak.sidecar.Question;
 import org.keycloak.events.EventBuilder;
 import org.keycloak.http.HttpRequest;
+import org.keycloak.models.RealmModel;
 import org.keycloak.sessions.AuthenticationSessionModel;
 
 /** What our executions leave for each other, for the events and for the session. */
@@ -91,5 +92,13 @@ record LoginNotes(AuthenticationSessionModel login) {
                 event.detail(detail, login.getAuthNote(note));
             }
         });
+    }
+
+    /** As {@link #describe(EventBuilder)}, for the event that ends a login: also whether a second factor was passed in it. */
+    void describe(EventBuilder event, RealmModel realm) {
+        describe(event);
+        if (decision() != null) {
+            event.detail(Names.DETAIL_FACTOR, Boolean.toString(Persons.passedSecondFactor(realm, login)));
+        }
     }
 }

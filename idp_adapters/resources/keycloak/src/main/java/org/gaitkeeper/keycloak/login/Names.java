@@ -17,6 +17,7 @@ final class Names {
     static final String DETAIL_DECISION = "gaitkeeper_decision";
     static final String DETAIL_SOURCE = "gaitkeeper_source";
     static final String DETAIL_RISK = "gaitkeeper_risk";
+    static final String DETAIL_FACTOR = "gaitkeeper_second_factor";
     static final String DETAIL_CONSENT = "gaitkeeper_consent";
 
     /** The user attribute with the person's choice. */

@@ -105,7 +105,8 @@ public final class RealmSessions {
             }
         }
         RealmSidecar sidecar = RealmSidecar.of(realm);
-        return answer(Map.of("events", found, "evaluations", sidecar.client.counts(), "reports", sidecar.reports.counts()));
+        return answer(Map.of("events", found, "evaluations", sidecar.client.counts(), "reports", sidecar.reports.counts(),
+            "times", sidecar.timings.told()));
     }
 
     private boolean isFromSidecar(String authorization, String path, String body) {

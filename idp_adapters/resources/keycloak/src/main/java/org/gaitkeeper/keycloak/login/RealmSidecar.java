@@ -15,6 +15,7 @@ import org.gaitkeeper.keycloak.sidecar.Json;
 import org.gaitkeeper.keycloak.sidecar.NoAnswer;
 import org.gaitkeeper.keycloak.sidecar.Reports;
 import org.gaitkeeper.keycloak.sidecar.SidecarClient;
+import org.gaitkeeper.keycloak.sidecar.Timings;
 import org.jboss.logging.Logger;
 import org.keycloak.Config;
 import org.keycloak.models.KeycloakSession;
@@ -32,10 +33,12 @@ final class RealmSidecar {
     private static final Logger LOG = Logger.getLogger(RealmSidecar.class);
     private static final long KEY_SECONDS = 60;
     private static final int WAITING_REPORTS = 1000;
+    private static final int KEPT_TIMINGS = 1024;
     private static final Map<String, RealmSidecar> BY_REALM = new ConcurrentHashMap<>();
     private static volatile HttpClient http = SidecarClient.http(null);
     private static volatile Path keyDirectory = Path.of(System.getProperty("kc.home.dir", "."), "conf", "gaitkeeper");
 
+    final Timings timings = new Timings(KEPT_TIMINGS);
     final SidecarClient client = new SidecarClient(http);
     final Reports reports = new Reports(client, this::connection, WAITING_REPORTS, LOG::warn);
     private volatile Connection connection;

@@ -37,6 +37,14 @@ final class SidecarEvents implements EventListenerProvider {
         return new Reports.Report("/v1/events", body);
     }
 
+    static Reports.Report completion(String decision, boolean secondFactor, String sid) {
+        Map<String, Object> body = new HashMap<>(Map.of("outcome", "succeeded", "second_factor", secondFactor));
+        if (sid != null) {
+            body.put("sid", sid);
+        }
+        return new Reports.Report("/v1/decisions/" + decision + "/completion", body);
+    }
+
     @Override
     @SuppressWarnings("deprecation") // UPDATE_PASSWORD: still the only event of some paths
     public void onEvent(Event event) {
@@ -72,12 +80,7 @@ final class SidecarEvents implements EventListenerProvider {
         if (realm == null || decision == null || !told.add("login " + decision)) {
             return;
         }
-        Map<String, Object> body = new HashMap<>(Map.of(
-            "outcome", "succeeded", "second_factor", Persons.passedSecondFactor(realm, login)));
-        if (event.getSessionId() != null) {
-            body.put("sid", event.getSessionId());
-        }
-        RealmSidecar.tell(session, realm, new Reports.Report("/v1/decisions/" + decision + "/completion", body));
+        RealmSidecar.tell(session, realm, completion(decision, Persons.passedSecondFactor(realm, login), event.getSessionId()));
     }
 
     private void passwordChanged(String realmId, String user) {

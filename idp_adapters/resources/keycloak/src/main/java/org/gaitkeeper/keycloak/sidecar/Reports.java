@@ -31,6 +31,7 @@ public final class Reports implements AutoCloseable {
     private final BlockingQueue<Report> waiting;
     private final AtomicLong delivered = new AtomicLong();
     private final AtomicLong refused = new AtomicLong();
+    private final AtomicLong repeated = new AtomicLong();
     private final AtomicLong lost = new AtomicLong();
     private final Thread thread;
     private volatile boolean closing;
@@ -57,8 +58,17 @@ public final class Reports implements AutoCloseable {
         return false;
     }
 
+    /** Queue a report that an earlier run of the server may or may not have delivered. */
+    public void repeat(Report report) {
+        if (add(report)) {
+            repeated.incrementAndGet();
+        }
+    }
+
+    /** What became of the reports since the server started. {@code repeated}: made again from stored events at the start. */
     public Map<String, Long> counts() {
         Map<String, Long> counts = new TreeMap<>();
+        counts.put("repeated", repeated.get());
         counts.put("waiting", (long) waiting.size());
         counts.put("delivered", delivered.get());
         counts.put("refused", refused.get());

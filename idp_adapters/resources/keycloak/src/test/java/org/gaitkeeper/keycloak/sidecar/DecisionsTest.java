@@ -17,23 +17,36 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class DecisionsTest {
+    private static final Question QUESTION =
+        new Question("login", "u", "ann", "app", "attempt-1", null, List.of(), "sid", null, true, false);
+    private static final String WHO = "\"subject\":\"u\",\"attempt\":\"attempt-1\"";
 
     private static Verdict read(String text) throws NoAnswer {
-        return Verdict.read(text.getBytes(StandardCharsets.UTF_8));
+        return Verdict.read(text.getBytes(StandardCharsets.UTF_8), QUESTION);
     }
 
     @Test
     void anAnswerIsRead() throws NoAnswer {
-        Verdict verdict = read("{\"decision\":false,\"context\":{\"action\":\"step_up\",\"decision_id\":\"rja_-1\",\"source\":\"scored\",\"risk_level\":\"high\"}}");
+        Verdict verdict = read("{\"decision\":false,\"context\":{" + WHO + ",\"action\":\"step_up\",\"decision_id\":\"rja_-1\",\"source\":\"scored\",\"risk_level\":\"high\"}}");
         assertEquals(new Verdict(Action.STEP_UP, "rja_-1", "scored", "high"), verdict);
-        assertEquals(new Verdict(Action.DENY, null, "unknown", "unknown"), read("{\"decision\":false}"));
-        assertNull(read("{\"decision\":true,\"context\":{\"decision_id\":\"../x\",\"source\":\"<b>\"}}").decisionId());
+        assertEquals(new Verdict(Action.DENY, null, "unknown", "unknown"), read("{\"decision\":false,\"context\":{" + WHO + "}}"));
+        assertEquals("unknown", read("{\"decision\":true,\"context\":{" + WHO + ",\"decision_id\":null,\"source\":\"<b>\"}}").source());
     }
 
     @ParameterizedTest
     @ValueSource(strings = {
-        "", "[]", "null", "{}", "{\"decision\":\"true\"}", "{\"decision\":true,\"context\":{\"action\":\"step_up\"}}",
-        "{\"decision\":false,\"context\":{\"action\":\"allow\"}}", "{\"decision\":false,\"context\":{\"action\":\"maybe\"}}",
+        "\"subject\":\"another\",\"attempt\":\"attempt-1\"", "\"subject\":\"u\",\"attempt\":\"attempt-2\"", "\"subject\":\"u\"", "",
+        "\"subject\":\"u\",\"attempt\":\"attempt-1\",\"decision_id\":\"../x\"", "\"subject\":\"u\",\"attempt\":\"attempt-1\",\"decision_id\":7"
+    })
+    void anAnswerToAnotherQuestionIsNone(String context) {
+        String text = "{\"decision\":true,\"context\":{" + context + "}}";
+        assertEquals(NoAnswer.Cause.NONSENSE, assertThrows(NoAnswer.class, () -> read(text)).why());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+        "", "[]", "null", "{}", "{\"decision\":\"true\"}", "{\"decision\":true,\"context\":{\"subject\":\"u\",\"attempt\":\"attempt-1\",\"action\":\"step_up\"}}",
+        "{\"decision\":false,\"context\":{\"subject\":\"u\",\"attempt\":\"attempt-1\",\"action\":\"allow\"}}", "{\"decision\":false,\"context\":{\"subject\":\"u\",\"attempt\":\"attempt-1\",\"action\":\"maybe\"}}",
         "{\"decision\":true} trailing"
     })
     void nonsenseIsNoAnswer(String text) {

@@ -30,8 +30,10 @@ import org.junit.jupiter.api.Timeout;
 /** Against real sockets: what matters here is what the clock says. */
 @Timeout(30)
 class SidecarClientTest {
+    private static final Question QUESTION =
+        new Question("login", "u", "ann", "app", "attempt-1", null, List.of(), "sid", null, true, false);
     private static final Duration DEADLINE = Duration.ofMillis(250);
-    private static final byte[] ALLOW = "{\"decision\":true,\"context\":{\"action\":\"allow\",\"decision_id\":\"d1\"}}".getBytes(StandardCharsets.UTF_8);
+    private static final byte[] ALLOW = "{\"decision\":true,\"context\":{\"action\":\"allow\",\"decision_id\":\"d1\",\"subject\":\"u\",\"attempt\":\"attempt-1\"}}".getBytes(StandardCharsets.UTF_8);
 
     private final ExecutorService threads = Executors.newCachedThreadPool();
     private final SidecarClient client = new SidecarClient(SidecarClient.http(null));
@@ -63,7 +65,7 @@ class SidecarClientTest {
     }
 
     private NoAnswer.Cause cause() {
-        return assertThrows(NoAnswer.class, () -> client.evaluate(to, Map.of("a", 1), DEADLINE)).why();
+        return assertThrows(NoAnswer.class, () -> client.evaluate(to, QUESTION, DEADLINE)).why();
     }
 
     @Test
@@ -82,9 +84,25 @@ class SidecarClientTest {
             exchange.getResponseBody().write(ALLOW);
             exchange.close();
         });
-        assertEquals("d1", client.evaluate(to, Map.of("a", 1), Duration.ofSeconds(5)).decisionId());
+        assertEquals("d1", client.evaluate(to, QUESTION, Duration.ofSeconds(5)).decisionId());
         assertTrue(seen.get() instanceof RequestAssertion.Accepted, String.valueOf(seen.get()));
         assertEquals(1, client.counts().get("answered"));
+    }
+
+    @Test
+    void warmingUpConnectsAndCountsNothing() throws Exception {
+        CountDownLatch called = new CountDownLatch(1);
+        server.createContext("/health/live", exchange -> {
+            called.countDown();
+            exchange.sendResponseHeaders(200, -1);
+            exchange.close();
+        });
+        client.warm(to, Duration.ofSeconds(5));
+        assertEquals(0, called.getCount());
+        assertEquals(0, client.counts().get("answered"));
+        server.stop(0);
+        client.warm(to, DEADLINE);
+        assertEquals(0, client.counts().get("unreachable"));
     }
 
     @Test

@@ -1,0 +1,189 @@
+"""A sidecar that fails in every way, between a real Keycloak and its logins."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from direct import Direct, Page, log_in
+from middle import Middle, self_signed
+from stage import CHEAP, PASSWORD, Stage, Visit, person
+
+pytestmark = pytest.mark.timeout(900)
+
+DEADLINE_US = 250_000
+SLACK_US = 250_000  # a thread that is late on a busy machine; a dripping body would take six seconds
+WATCH = Path(__file__).with_name("watch.py")
+AHEAD_SECONDS = 600
+CLIENTS = {"open": "app", "app": "login-login-otp", "closed": "login-error"}
+CAUSES = {
+    "gone": "unreachable",
+    "hang": "timeout",
+    "drip": "timeout",
+    "error": "refused",
+    "certificate": "unreachable",
+    "garbage": "nonsense",
+    "wrong_id": "nonsense",
+    "other_login": "nonsense",
+    "other_user": "nonsense",
+    "clock": "refused",
+}
+
+
+@pytest.fixture
+def healed(faulty: Stage, middle: Middle) -> Iterator[Stage]:
+    """The realm, whose sidecar was asked and answered: what went wrong before is forgotten."""
+    middle.fault = None
+    end = time.monotonic() + 60
+    answered = counts(faulty)["answered"]
+    while counts(faulty)["answered"] == answered:
+        assert time.monotonic() < end
+        log_in(faulty)
+        time.sleep(0.3)
+    yield faulty
+    middle.fault = None
+
+
+def counts(stage: Stage) -> dict[str, int]:
+    told: dict[str, int] = told_by(stage)["evaluations"]
+    return told
+
+
+def told_by(stage: Stage) -> dict[str, dict[str, int]]:
+    answer: dict[str, dict[str, int]] = stage.call_realm("events", b"{}").json()
+    return answer
+
+
+def logged(stage: Stage) -> int:
+    return stage.server.log.read_text().count("no decision for a login")
+
+
+def set_url(stage: Stage, url: str) -> None:
+    attributes = stage.api.get()["attributes"]
+    stage.api.put("", {"realm": stage.name, "attributes": attributes | {"gaitkeeper.url": url}})
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest, healed: Stage, middle: Middle, tmp_path: Path) -> Iterator[str]:
+    """Break the sidecar in one way, and mend it."""
+    kind = str(request.param)
+    if kind == "gone":
+        middle.vanish()
+    elif kind == "certificate":
+        middle.vanish()
+        middle.serve(self_signed(tmp_path))
+        set_url(healed, middle.url.replace("http:", "https:"))
+    elif kind == "clock":
+        healed.stop()
+        healed.start(ahead=AHEAD_SECONDS)
+    else:
+        middle.fault = kind
+    yield kind
+    if kind == "certificate":
+        set_url(healed, middle.url)
+        middle.vanish()
+    if kind in ("gone", "certificate"):
+        middle.serve()
+    if kind == "clock":
+        healed.stop()
+        healed.start()
+
+
+@pytest.mark.parametrize("fault", list(CAUSES), indirect=True)
+def test_each_clients_fail_mode_holds_within_the_deadline_is_logged_once_and_counted(healed: Stage, fault: str) -> None:
+    before, lines = counts(healed), logged(healed)
+    for number, (client, page) in enumerate(CLIENTS.items(), 1):
+        assert log_in(healed, client, typed=True).name == page
+        assert counts(healed)[CAUSES[fault]] == before[CAUSES[fault]] + number
+        assert logged(healed) == lines + number
+        assert told_by(healed)["times"]["newest_us"] < DEADLINE_US + SLACK_US
+    assert counts(healed)["answered"] == before["answered"]
+    error = healed.events("LOGIN_ERROR")[0]
+    assert (error["error"], error["details"]["gaitkeeper_source"]) == ("gaitkeeper_denied", "unreachable")
+    assert error["userId"] == healed.user_id("amelia")
+    locked = healed.api.get(f"/attack-detection/brute-force/users/{error['userId']}")
+    assert locked["numFailures"] == 0
+
+
+def test_the_page_of_a_denial_does_not_tell_why(healed: Stage, middle: Middle) -> None:
+    middle.fault = "error"
+    page = log_in(healed, "closed")
+    assert page.status == 403
+    assert "You cannot sign in at the moment" in page.text
+    assert "gaitkeeper_denied" not in page.text
+
+
+def test_a_hundred_logins_at_a_hanging_sidecar_hold_up_nobody_else(healed: Stage, middle: Middle) -> None:
+    elsewhere = f"{healed.name}-calm"
+    client = {"clientId": "app", "publicClient": True, "directAccessGrantsEnabled": True}
+    emil = person(elsewhere, "emil", otp=False)
+    calm = {"realm": elsewhere, "enabled": True, "passwordPolicy": CHEAP, "users": [emil], "clients": [client]}
+    healed.api.post("//realms", calm)
+    names = [f"guest-{number}" for number in range(100)]
+    guests = [person(healed.name, name, otp=True) for name in names]
+    healed.api.post("/partialImport", {"ifResourceExists": "SKIP", "users": guests})
+    token = f"{healed.server.url}/realms/{elsewhere}/protocol/openid-connect/token"
+    grant = urlencode({"grant_type": "password", "client_id": "app", "username": "emil", "password": PASSWORD})
+
+    def sign_in(direct: Direct, page: Page, name: str) -> str:
+        with direct:
+            return direct.sign_in(page, name).name
+
+    before = counts(healed)
+    opened = [(direct, direct.open(), name) for direct, name in ((Direct(healed), name) for name in names)]
+    watch = [sys.executable, str(WATCH), healed.server.health, token, grant]
+    with subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout
+        assert watching.stdout.readline() == "ready\n"
+        middle.fault = "hang"
+        with ThreadPoolExecutor(100) as together:
+            pages = set(together.map(sign_in, *zip(*opened, strict=True)))
+        seen = json.loads(watching.communicate()[0])
+    assert pages == {"login-login-otp"}
+    assert seen["count"] >= 3
+    assert seen["health"] < 0.5
+    assert seen["login"] < 1
+    new = {cause: count - before[cause] for cause, count in counts(healed).items()}
+    assert new["timeout"] <= 32  # sixteen at a time, until the breaker opens; the others did not wait
+    assert new["timeout"] + new["too_many_calls"] + new["breaker_open"] == 100
+
+
+def test_a_sidecar_restarted_in_the_middle_of_a_login_is_asked_as_usual(stage: Stage) -> None:
+    with Direct(stage) as direct:
+        page = direct.open()
+        stage.stop()
+        stage.start()
+        assert direct.sign_in(page, typed=True).name == "app"
+    assert stage.decision().body["facts"]["keystroke.outcome"] == "match"
+
+
+def test_what_happened_while_the_sidecar_was_away_is_reported_when_it_is_back(stage: Stage) -> None:
+    with Direct(stage) as direct:
+        page = direct.sign_in(direct.open())
+        assert page.name == "login-login-otp"
+        decision = stage.decision().id
+        stage.stop()
+        try:
+            assert direct.pass_otp(page).name == "app"
+        finally:
+            stage.start()
+    completion = stage.completed(decision)
+    assert (completion["outcome"], completion["second_factor"]) == ("succeeded", True)
+
+
+def test_a_browsers_login_too_passes_a_sidecar_that_is_gone(healed: Stage, middle: Middle) -> None:
+    middle.vanish()
+    visit: Visit = healed.visit()
+    try:
+        visit.open("open")
+        visit.type_login()
+        assert visit.where() == "app"
+        assert json.dumps(healed.events("LOGIN")[0]["details"]).count("unreachable") == 1
+    finally:
+        visit.context.close()
+        middle.serve()
