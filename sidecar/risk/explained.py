@@ -64,7 +64,7 @@ def _field(
     if not rows.size or abs(mismatch_from) >= calibration.LIMIT:
         return None
     samples = interleave(entries.hold[rows, :n].astype(np.float64), entries.down_down[rows, :n].astype(np.float64))
-    size = {"features": score.features, "samples": score.samples}
+    size: dict[str, Any] = {"features": score.features, "samples": score.samples}
     below = calibration.distance_at(mismatch_from, layout=template.layout, detector=template.detector, **size)
     usual = median_of(list(samples))
     changed = counterfactual(detector, template, probe.values, probe.labels, usual=usual, below=below, most=MOST)
