@@ -135,6 +135,7 @@ def evaluate_keystroke(
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; all cores if left out.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with its charts to this file.")] = None,
+    det: Annotated[Path | None, typer.Option(help="Write the DET chart of the first setting to this SVG file.")] = None,
 ) -> None:
     """Measure the detectors of typing beside the baselines of the literature."""
     from sidecar.evaluation.keystroke.command import run_evaluation
@@ -148,6 +149,7 @@ def evaluate_keystroke(
         jobs=jobs,
         json_path=json,
         html_path=html,
+        det_path=det,
     )
 
 
