@@ -35,7 +35,7 @@ def det_picture(parts: Sequence[Part]) -> str:
         if part.measured
     ]
     title = f"{first['set']} {first['setting']}: {first['subjects']} people, one threshold for all (dots: gEER)"
-    height = _HEIGHT + _LEGEND + _LINE * len(lines)
+    height = _HEIGHT + _LEGEND + 6 + _LINE * len(lines)
     chart = str(charts.det(lines)).replace("<svg ", f'<svg y="{_LEGEND}" width="{_WIDTH}" height="{_HEIGHT}" ', 1)
     found = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
@@ -48,7 +48,7 @@ def det_picture(parts: Sequence[Part]) -> str:
 
 
 def _named(line: charts.Line, part: Part, number: int) -> str:
-    y = _HEIGHT + _LEGEND + 4 + _LINE * number
+    y = _HEIGHT + _LEGEND + 10 + _LINE * number
     words = f"{line.name}: EER {_percent(part.row['eer'])}, gEER {_percent(part.row['geer'])}"
     return (
         f'<path class="curve {line.style}" d="M60 {y}h26"/><text class="name" x="94" y="{y + 4}">{escape(words)}</text>'
