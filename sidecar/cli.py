@@ -153,6 +153,19 @@ def evaluate_keystroke(
     )
 
 
+@evaluate.command("calibration")
+def evaluate_calibration(
+    decisions: Annotated[
+        Path, typer.Option(help='Labelled decisions, a JSON object a line: {"llr": 1.2, "own": true}.')
+    ],
+    state: Annotated[Path, typer.Option(help="Counts so far; made if missing, gone on from if there.")],
+) -> None:
+    """Count an installation's labelled decisions and print what would put its calibration right; fit for cron."""
+    from sidecar.evaluation.recalibration import run_recalibration
+
+    run_recalibration(decisions=decisions, state=state)
+
+
 @evaluate.command("attacks")
 def evaluate_attacks(
     data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],
