@@ -147,6 +147,22 @@ CALIBRATIONS: dict[str, dict[Layout, Calibration]] = {
             " (minimum .623), ECE .029.",
         ),
     },
+    "isolation-forest-1": {
+        "positions": Calibration(
+            slope=(28.134, 9.09, 0.0),
+            offset=(15.445, 4.825, -0.205),
+            feature_range=(18, 30),
+            provenance=f"{COARSE_PROTOCOL}Spans of 6 and 10 keys. Subjects out of fold: Cllr .791"
+            " (minimum .781), ECE .033.",
+        ),
+        "summary": Calibration(
+            slope=(18.567, 0.0, 0.0),
+            offset=(10.574, 0.0, 0.029),
+            feature_range=(21, 21),
+            provenance=f"{COARSE_PROTOCOL}The 21 numbers of the ten characters. Subjects out of fold: Cllr .850"
+            " (minimum .841), ECE .035.",
+        ),
+    },
     "gaussian-mixture-1": {
         "positions": Calibration(
             slope=(1.705, 0.562, 0.143),

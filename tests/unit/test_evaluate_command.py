@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -201,6 +202,19 @@ def test_logins_that_cannot_be_compared_name_the_person(tmp_path: Path) -> None:
     file.write_text("\n".join(lines))
     with pytest.raises(DatasetInvalid, match="set, first-5, scaled-manhattan, subject p0: no feature"):
         run("--data", file, "--setting", "first-5", "--detector", "scaled-manhattan", "--baselines", "none", "-j", "1")
+
+
+def test_the_det_chart_is_a_picture_of_its_own(tmp_path: Path) -> None:
+    file, picture = event_set(tmp_path), tmp_path / "det.svg"
+    run("--data", file, "--setting", "first-10", "--baselines", "none", "-j", "1", "--det", picture)
+    root = ElementTree.fromstring(picture.read_text())  # noqa: S314 - our own
+    words = " ".join(root.itertext())
+    assert "letters first-10: 4 people" in words
+    assert "nearest-recent-2: EER" in words
+    assert "scaled-manhattan: EER" in words
+    assert sum("curve" in each.get("class", "") for each in root.iter()) == 4  # two curves, two names beside them
+    with pytest.raises(BadRequest, match="no DET curve"):
+        run("--data", file, "--setting", "km09", "--baselines", "none", "-j", "1", "--det", picture)
 
 
 def test_a_folders_name_is_text_in_the_report(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_every_number_has_a_name_a_unit_and_a_source(keys: int, steps: int) -> N
     assert ("down-down 10-enter" in {each.name for each in features}) == (steps == 10)
 
 
+@settings(deadline=None)
 @given(SHAPES, st.floats(-1e6, 1e6))
 def test_when_it_was_typed_does_not_matter(shape: tuple[int, int, bool], start: float) -> None:
     """Shift: the vector sees differences of times alone, whatever the clock's origin was."""
@@ -67,6 +68,7 @@ def test_when_it_was_typed_does_not_matter(shape: tuple[int, int, bool], start: 
     assert vector(hold[0], moved) == pytest.approx(vector(hold[0], step[0]), rel=1e-6, abs=1e-6, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(SHAPES, st.floats(0.2, 5.0))
 def test_scale_moves_times_and_leaves_ratios(shape: tuple[int, int, bool], factor: float) -> None:
     hold, step = typed(*shape)
@@ -77,6 +79,7 @@ def test_scale_moves_times_and_leaves_ratios(shape: tuple[int, int, bool], facto
             assert two == pytest.approx(one * factor ** powers[feature.unit], rel=1e-9, abs=1e-9, nan_ok=True), feature
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.permutations(range(6)))
 def test_each_repetition_is_seen_alone_whatever_their_order(seed: int, order: list[int]) -> None:
     hold, step = typed(seed, rows=6)
@@ -90,7 +93,7 @@ GAPPED = st.lists(st.floats(-1e5, 1e5) | st.sampled_from([np.nan, np.inf, -np.in
 
 
 @given(GAPPED)
-@settings(max_examples=200)
+@settings(deadline=None, max_examples=200)
 def test_any_numbers_give_a_vector_without_infinities(values: list[float]) -> None:
     hold, step = np.array(values[:5]), np.array(values[5:])
     before = hold.copy(), step.copy()
@@ -128,7 +131,7 @@ def clocked(hold: Floats, step: Floats, quantum: float, phase: float) -> Typed:
     return up - down[:, : hold.shape[1]], np.diff(down, axis=1)
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 500), st.floats(0, 16.6))
 def test_a_clock_of_a_sixtieth_of_a_second_moves_every_number_by_little(seed: int, phase: float) -> None:
     """Firefox with resistFingerprinting: 16.7 ms. A timing is off by a step at most, and n-graphs are too."""

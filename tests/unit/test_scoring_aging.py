@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.evaluation import fit_aging, metrics
@@ -22,6 +22,7 @@ def later(llr: float, samples: int, age: float, sittings: int = 1) -> float:
     return aged(SHIPPED, llr, samples=samples, when=Circumstances(sittings, age))
 
 
+@settings(deadline=None)
 @given(LLRS, st.integers(1, 400), st.floats(0, 4000))
 def test_enough_samples_or_sittings_are_taken_for_what_they_say(llr: float, samples: int, age: float) -> None:
     assert later(llr, samples, age, sittings=2) == llr
@@ -29,12 +30,14 @@ def test_enough_samples_or_sittings_are_taken_for_what_they_say(llr: float, samp
     assert -LIMIT <= later(llr, samples, age) <= LIMIT
 
 
+@settings(deadline=None)
 @given(LLRS, LLRS, st.integers(1, 40), st.floats(0, 4000))
 def test_a_nearer_attempt_is_never_worse(one: float, two: float, samples: int, age: float) -> None:
     low, high = sorted((one, two))
     assert later(low, samples, age) <= later(high, samples, age)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 29), st.floats(0, 1000), st.floats(0.1, 1000))
 def test_the_fewer_and_older_the_samples_the_less_a_mismatch_says(samples: int, age: float, more: float) -> None:
     assert later(3.0, samples, age + more) < later(3.0, samples, age) < 3.0
@@ -60,6 +63,7 @@ def test_refusals(sittings: int, age: float) -> None:
         aged(SHIPPED, 1.0, samples=5, when=Circumstances(sittings, age))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=200), st.integers(1, 300))
 def test_an_age_does_not_tell_who_it_is(own: list[int], count: int) -> None:
     """Impostor attempts get the ages of the own ones in the same shares, to within a few attempts."""

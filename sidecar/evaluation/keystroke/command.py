@@ -18,6 +18,7 @@ from sidecar.evaluation.keystroke import literature
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.discovery import find_sets
 from sidecar.evaluation.keystroke.figures import Row
+from sidecar.evaluation.keystroke.picture import det_picture
 from sidecar.evaluation.keystroke.plans import SETTINGS
 from sidecar.evaluation.keystroke.report import Facts, page
 from sidecar.evaluation.keystroke.run import MODELS, YARDSTICK, Part, measure, planned
@@ -37,6 +38,7 @@ def run_evaluation(
     jobs: int | None,
     json_path: Path | None,
     html_path: Path | None,
+    det_path: Path | None = None,
 ) -> None:
     """Measure and print. Raises DatasetInvalid, BadRequest."""
     if baselines not in BASELINE_CHOICES:
@@ -45,7 +47,7 @@ def run_evaluation(
     if papers:
         literature.refuse_without_library()
     settings, models = _settings(setting), _models(detector, with_baselines=baselines != "none")
-    for path in (json_path, html_path):
+    for path in (json_path, html_path, det_path):
         if path and not path.resolve().parent.is_dir():
             raise BadRequest(f"{path}: no such folder")
     console = Console(stderr=True)
@@ -68,6 +70,8 @@ def run_evaluation(
     console.print(f"{took:.0f} s")
     if json_path:
         json_path.write_text(json.dumps([part.row for part in parts], indent=1) + "\n", encoding="utf-8")
+    if det_path:
+        det_path.write_text(det_picture(parts), encoding="utf-8")
     if html_path:
         html_path.write_text(page(parts, Facts.of(sets, seed, took, passed)), encoding="utf-8")
 

@@ -56,7 +56,7 @@ def page(parts: Sequence[Part], facts: Facts) -> str:
     """The whole page."""
     papers = [part.row for part in parts if part.row["setting"] == literature.SETTING]
     parts = [part for part in parts if part.row["setting"] != literature.SETTING]
-    styles = _styles(parts)
+    styles = styles_of(parts)
     grouped = [list(each) for _, each in groupby(parts, key=lambda part: (part.row["set"], part.row["setting"]))]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -81,7 +81,7 @@ def _origin(row: Row) -> str:
     return f"{row['detector']}{' in cohort settings' if uses_cohort(str(row['setting']), str(row['detector'])) else ''}"
 
 
-def _styles(parts: Sequence[Part]) -> dict[str, str]:
+def styles_of(parts: Sequence[Part]) -> dict[str, str]:
     """A colour for each detector: the shipped one first, then scaled Manhattan, then as they come."""
     names = dict.fromkeys(str(part.row["detector"]) for part in parts)
     ordered = sorted(names, key=lambda name: (name != SHIPPED, name != YARDSTICK))
