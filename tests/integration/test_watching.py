@@ -40,9 +40,6 @@ async def test_sco10_all_users_alike_are_warned_of_and_not_scored(worlds: Any, m
     told = (await world.http.get("/operator/api/typing", headers=cookie(world))).json()["tenants"]["one"]
     assert (told["alike"], told["people"]) == (True, PEOPLE)
     assert told["between"]["high"] < 0.2
-    picture = os.environ.get("PICTURE")  # to look at: a page with a warning
-    if picture:
-        Path(picture).write_text(page)
 
 
 async def test_sco10_people_who_differ_are_scored(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
