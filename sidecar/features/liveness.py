@@ -24,8 +24,9 @@ FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that
 COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
 LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
 TYPICAL = 0.12  # mean |ln(timing / usual timing)|; .18% of logins are nearer to what is usual
-UNRELATED = -0.1  # correlation of ln(step) with the text's usual ones; .1% of logins are below, and 39% of uniform ones
-FEWEST_RELATED = 8  # steps below which that correlation says nothing
+UNRELATED = 0.635  # correlation of ln(step) with the text's usual ones, and ln(longest / median step) up to 1; .2% of
+# logins are below, and 39% of the uniform ones that scoring accepts. The correlation alone found 18% at the same price.
+FEWEST_RELATED = 8  # steps below which that says nothing
 VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
 
 
@@ -37,7 +38,7 @@ class Sign(StrEnum):
     IMPOSSIBLE_SPEED = "impossible_speed"
     COPIED = "copied"  # nearly the same timings as an earlier attempt
     TOO_USUAL = "too_usual"  # nearer to what everybody does than anybody is
-    UNRELATED = "unrelated"  # easy and hard steps of the text do not differ, or the wrong way round
+    UNRELATED = "unrelated"  # no step is hard, or other ones than the text's
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def shared_text_signs(hold: Floats, down_down: Floats, usual: Usual) -> tuple[Si
     known = np.concatenate([holds[0] - holds[1], steps[0] - steps[1]])
     if known.size >= 2 * FEWEST and float(np.abs(known).mean()) < TYPICAL:
         found.append(Sign.TOO_USUAL)
-    if steps[0].size >= FEWEST_RELATED and float(steps[1].std()) >= VARIED and _correlation(*steps) < UNRELATED:
+    if steps[0].size >= FEWEST_RELATED and float(steps[1].std()) >= VARIED and _rhythm(*steps) < UNRELATED:
         found.append(Sign.UNRELATED)
     return tuple(found)
 
@@ -129,6 +130,11 @@ def _logarithms(timings: Floats, usual: Floats) -> tuple[Floats, Floats]:
     """Logarithms of both where both are there, of at least 1 ms."""
     known = np.isfinite(timings) & np.isfinite(usual)
     return np.log(np.maximum(timings[known], 1.0)), np.log(np.maximum(usual[known], 1.0))
+
+
+def _rhythm(steps: Floats, usual: Floats) -> float:
+    """How much of the text's rhythm logarithms of steps have: steps that are hard for everybody are slow, and some are."""
+    return _correlation(steps, usual) + min(float(steps.max() - np.median(steps)), 1.0)
 
 
 def _correlation(one: Floats, two: Floats) -> float:

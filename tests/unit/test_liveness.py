@@ -92,6 +92,19 @@ def test_steps_against_the_grain_of_a_text_are_unrelated_to_it() -> None:
         shared_text_signs(usual.hold[:-1], backwards, usual)
 
 
+def test_a_text_with_hard_steps_is_not_typed_without_any() -> None:
+    """Steps drawn alike for all places are found though they happen to rise a little where the text is hard."""
+    usual = usual_of(shared())
+    rng = np.random.default_rng(6)
+    flat = 170.0 * np.exp(rng.normal(0, 0.05, KEYS - 1))
+    assert Sign.UNRELATED in shared_text_signs(usual.hold * 1.4, flat, usual)
+    hesitant = flat.copy()
+    hesitant[int(np.argmax(usual.down_down))] = 900.0  # a person who stops once, where the text is hard
+    assert Sign.UNRELATED not in shared_text_signs(usual.hold * 1.4, hesitant, usual)
+    same = usual_of([(np.full((3, KEYS), 90.0), np.full((3, KEYS - 1), 170.0))])
+    assert Sign.UNRELATED not in shared_text_signs(usual.hold, flat, same)  # a text without hard steps asks for none
+
+
 def test_nobody_has_no_usual_timings() -> None:
     with pytest.raises(ValueError, match="nobody"):
         usual_of([])
