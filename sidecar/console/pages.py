@@ -55,7 +55,7 @@ class Pages:
     def typing(self, who: Operator) -> list[dict[str, Any]]:
         """Return how well typing tells people apart in the tenants that the operator may see, worded."""
         known = ((tenant, self.watch.found.get(tenant)) for tenant in who.among(self.tenants))
-        return [worded(tenant, found) for tenant, found in known if found is not None]
+        return [worded(tenant, found) for tenant, found in known if found is not None and found.people]
 
     async def rows(self, who: Operator) -> list[Row]:
         """Return the newest decisions of the tenants that the operator may see, worded; names only to who may see them."""

@@ -91,6 +91,13 @@ class Correction:
         """The corrected LLR, within +-6; never falls as the LLR rises."""
         return min(max(self.scale * llr + self.offset, -LIMIT), LIMIT)
 
+    def before(self, llr: float) -> float:
+        """The uncorrected LLR at which a threshold on corrected ones lies."""
+        return (llr - self.offset) / self.scale
+
+
+AS_SHIPPED = Correction(1.0, 0.0, 0, 0, 0.0, 0.0)
+
 
 def correction(tally: Tally) -> Correction | None:
     """Fit a correction; None where there are fewer than 200 decisions of a class.
@@ -116,6 +123,15 @@ def correction(tally: Tally) -> Correction | None:
         raise ValueError(f"scale {scale:.2f} and offset {offset:.2f} are outside what a recalibration may do")
     before, after = (_cllr(at, share, constants) for constants in (np.array([1.0, 0.0]), found))
     return Correction(scale, offset, own, strange, before, after)
+
+
+def cost(tally: Tally, by: Correction) -> float:
+    """Cllr in bits of a tally's counts under a correction, of other decisions perhaps. Raises ValueError on an empty class."""
+    if not (tally.own.sum() and tally.strange.sum()):
+        raise ValueError("a class without a count")
+    at = ((np.arange(_BINS) + 0.5) * BIN - LIMIT).astype(np.float64)
+    share = tally.own / tally.own.sum(), tally.strange / tally.strange.sum()
+    return _cllr(at, share, np.array([by.scale, by.offset]))
 
 
 def _slopes(at: Floats, share: tuple[Floats, Floats], constants: Floats, trust: float) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.operators import cookie
 from support.world import World, carried, rows_of
 
 from sidecar.demo.seeding import enroll
@@ -23,7 +24,7 @@ async def people(world: World, typist_of: Callable[[int], int]) -> None:
 
 async def test_sco10_all_users_alike_are_warned_of_and_not_scored(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sidecar.main.TYPING_SECONDS", 0.1)
-    world: World = await worlds()
+    world: World = await worlds(operator=True)
     await people(world, lambda _: OWNER)
     assert (await world.idp.evaluate("user1", carried(OWNER, 7)))["risk_level"] in ("low", "unknown")
     await asyncio.sleep(1.5)
@@ -33,6 +34,12 @@ async def test_sco10_all_users_alike_are_warned_of_and_not_scored(worlds: Any, m
     assert (body["facts"]["keystroke.outcome"], body["facts"]["keystroke.cause"]) == ("unavailable", "indistinct")
     assert body["facts"]["keystroke.llr"] is None
     assert body["scores"] == []
+    page = (await world.http.get("/operator", headers=cookie(world))).text
+    assert "Typing tells nobody from anybody else here, so it is not scored" in page
+    assert "it is not scored" not in (await world.http.get("/operator", headers=cookie(world, ("viewer",)))).text
+    told = (await world.http.get("/operator/api/typing", headers=cookie(world))).json()["tenants"]["one"]
+    assert (told["alike"], told["people"]) == (True, PEOPLE)
+    assert told["between"]["high"] < 0.2
 
 
 async def test_sco10_people_who_differ_are_scored(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
