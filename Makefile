@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo demo-keycloak test keycloak-jar test-keycloak check lock soak bench-memory wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test keycloak-jar test-keycloak check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,9 +30,6 @@ widget: widget/dist/manifest.json  ## Build widget/dist
 
 demo: setup widget  ## Run sidecar, demo provider and demo application (DEMO_ARGS="--no-browser --port 9000")
 	@$(BIN)/gaitkeeper demo $(DEMO_ARGS)
-
-demo-keycloak: setup keycloak-jar  ## The same with a real Keycloak, downloaded by Maven (DEMO_ARGS="--port 8480")
-	@$(BIN)/python -m sidecar.demo.keycloak --version $(KEYCLOAK_VERSION) $(DEMO_ARGS)
 
 test: setup widget  ## Run every test that belongs to a commit
 	cd widget && npm test --silent

@@ -40,7 +40,7 @@ def run_demo(*, port: int, state: Path, browser: bool, fresh: bool) -> None:
     """Run the demo until it is interrupted. Raises DemoFailed."""
     os.umask(0o077)  # the provider's database holds the secrets of second factors
     layout = Layout(state, port)
-    with _alone(layout), stoppable() as stopped:
+    with _alone(layout), _stoppable() as stopped:
         _refuse_taken_ports(layout)
         if fresh and layout.sidecar_settings.exists():  # only ever a demo's own directory is emptied
             for entry in state.iterdir():
@@ -71,7 +71,7 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def _stoppable() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C, a closed terminal and a polite kill into a question that may be asked at any time."""
     asked = False
 
