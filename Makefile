@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test keycloak-jar test-keycloak check lock soak bench-memory wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test keycloak-jar test-keycloak demo-keycloak check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ keycloak-jar: widget  ## Build and test the Keycloak provider (needs Maven and J
 KEYCLOAK_VERSION ?= 26.7.3
 test-keycloak: setup keycloak-jar  ## Real Keycloak, sidecar and Chromium (KEYCLOAK_VERSION=26.7.3); downloads the server
 	KEYCLOAK_VERSION=$(KEYCLOAK_VERSION) $(BIN)/python -m pytest tests/keycloak $(PYTEST_ARGS)
+
+demo-keycloak: setup keycloak-jar  ## The same with a real Keycloak (Maven, JDK 17); downloads the server
+	@$(BIN)/python -m sidecar.demo.keycloak $(DEMO_ARGS)
 
 MEMORY_ARGS ?=
 SOAK_KILLS ?= 1000

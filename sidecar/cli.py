@@ -109,6 +109,9 @@ def rehearse(
     subjects: Annotated[int, typer.Option(min=2, max=51)] = 5,
     seed: Annotated[int, typer.Option()] = 1,
     in_process: Annotated[bool, typer.Option("--in-process", help="The same use cases without a browser.")] = False,
+    keycloak: Annotated[
+        Path | None, typer.Option(help="A server with our jar, as make demo-keycloak leaves it: play there.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
     require: Annotated[
         bool, typer.Option("--require", help="Exit with 1 when the required figures are not reached.")
@@ -117,9 +120,16 @@ def rehearse(
     """Play real people's recorded timings into the login and print what was decided."""
     from sidecar.rehearsal.command import run_rehearsal
 
-    if not run_rehearsal(
-        data=data, subjects=subjects, seed=seed, in_process_only=in_process, json_path=json, require=require
-    ):
+    reached = run_rehearsal(
+        data=data,
+        subjects=subjects,
+        seed=seed,
+        in_process_only=in_process,
+        keycloak=keycloak,
+        json_path=json,
+        require=require,
+    )
+    if not reached:
         raise typer.Exit(1)
 
 

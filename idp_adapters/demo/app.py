@@ -76,7 +76,7 @@ class DemoApp:
             "idp",
             client_id=self._client.client_id,
             client_secret=self._client.secret,
-            server_metadata_url=f"{settings.idp_url}/.well-known/openid-configuration",
+            server_metadata_url=f"{settings.provider}/.well-known/openid-configuration",
             client_kwargs={"scope": "openid profile", "code_challenge_method": "S256", **network},
         )
         self._idp: Any = oauth.idp
@@ -85,7 +85,7 @@ class DemoApp:
             mark="app",
             app_url="",
             app_name=self._client.name,
-            idp_url=settings.idp_url,
+            idp_url=None if settings.app_issuer else settings.idp_url,  # the demo provider's own pages
         )
 
     async def home(self, request: Request) -> Response:
@@ -214,6 +214,8 @@ class DemoApp:
 
     async def _about(self, session: AppSession) -> dict[str, Any]:
         """What the provider says about how well this user is known. None: it does not say."""
+        if self._settings.app_issuer:
+            return {"profiles": None, "typing": None, "decision": None}
         url, token = f"{self._settings.idp_url}/account/profile", session.access_token
         try:
             async with httpx.AsyncClient(**self._network) as http:

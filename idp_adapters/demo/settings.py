@@ -78,7 +78,7 @@ class DemoSettings:
     (P-256 gives ES256, RSA gives RS256). They are two keys so that one kind of token can never pass as the
     other. ``issuer`` and ``audience`` of the assertions default to the provider's and the sidecar's URL, and
     so does ``sidecar_issuer``, the name under which the sidecar signs its revocations. ``sidecar_jwks`` pins
-    the sidecar's keys; without it they are fetched.
+    the sidecar's keys; without it they are fetched. ``app_issuer`` is another provider for the application to sign in at.
     """
 
     idp_url: str
@@ -96,6 +96,7 @@ class DemoSettings:
     sidecar_jwks: dict[str, list[dict[str, str]]] | None = None
     deadline_ms: int = 1000
     app_client_id: str | None = None
+    app_issuer: str | None = None
     login_hint: str | None = None
     widget_integrity: str | None = None
 
@@ -127,6 +128,11 @@ class DemoSettings:
     def client(self, client_id: str | None) -> ClientSettings | None:
         """The registered client of that id."""
         return next((client for client in self.clients if client.client_id == client_id), None)
+
+    @property
+    def provider(self) -> str:
+        """The issuer that the application signs in at."""
+        return self.app_issuer or self.idp_url
 
     @property
     def app_client(self) -> ClientSettings:

@@ -112,9 +112,12 @@ class Layout:
 def write(layout: Layout, people: tuple[Person, ...] = PEOPLE, extra: str = "") -> Settings:
     """Write both settings files and the keys they name, and return the sidecar's. ``extra`` is TOML for its end."""
     layout.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    assertion = _key(layout.state / "idp-assertion.pem")
-    _key(layout.state / "idp-oidc.pem")
-    app_secret, operator_secret = _secret(layout.state / "app.secret"), _secret(layout.state / "operator.secret")
+    assertion = key_file(layout.state / "idp-assertion.pem")
+    key_file(layout.state / "idp-oidc.pem")
+    app_secret, operator_secret = (
+        secret_file(layout.state / "app.secret"),
+        secret_file(layout.state / "operator.secret"),
+    )
     (layout.state / "idp-jwks.json").write_text(json.dumps({"keys": [dict(load_signing_key(assertion).jwk)]}))
     save_settings(_demo(layout, people, app_secret, operator_secret), layout.demo_settings)
     layout.sidecar_settings.write_text(_toml(layout) + extra)
@@ -178,14 +181,16 @@ def _demo(layout: Layout, people: tuple[Person, ...], app_secret: str, operator_
     )
 
 
-def _key(path: Path) -> str:
+def key_file(path: Path) -> str:
+    """Return the private key (PEM) in a file, made the first time."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(new_signing_key().pem)
     return path.read_text()
 
 
-def _secret(path: Path) -> str:
+def secret_file(path: Path) -> str:
+    """Return the secret in a file, made the first time."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(24))

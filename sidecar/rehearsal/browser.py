@@ -1,4 +1,7 @@
-"""Play a script through the demo's own login page in a real Chromium: page, widget, provider, sidecar, second factor."""
+"""Play a script through a real login page in a real Chromium: page, widget, provider, sidecar, second factor.
+
+The page is the demo provider's, or Keycloak's where a server is named.
+"""
 
 import asyncio
 import math
@@ -11,11 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 
 from idp_adapters.demo.settings import SeedConsent
+from sidecar.config import Settings, load_settings
+from sidecar.demo.keycloak.launch import connected
+from sidecar.demo.keycloak.layout import REALM, Shore
 from sidecar.demo.launch import free_port, login_url, processes
 from sidecar.demo.layout import TENANT, Layout, Person, write
 from sidecar.demo.seeding import enroll
@@ -30,6 +36,7 @@ from sidecar.wire import HiddenField, KeyClass, decode_hidden
 LATE_MS = 40.0
 DISTORTED_MS = 2.0
 TOTP_STEP = 30
+FROZEN = "\n[learning]\nfrozen = true\n"
 ORIGIN = "rehearsal"  # of samples, and in place of the version of a text that nobody read
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -59,33 +66,74 @@ class Played:
         return self.late_ms > LATE_MS or _difference(self.login.rows, self.achieved) > DISTORTED_MS
 
 
-def play(script: Script, progress: Callable[[], None]) -> list[Played]:
-    """Enroll in process, start the demo, play every login. Raises BrowserMissing, DemoFailed."""
+@dataclass(frozen=True, slots=True)
+class LoginPage:
+    """A provider's pages: where they are, and what is filled in and clicked for the second factor."""
+
+    tenant: str
+    start: str
+    app: str
+    posted: str  # the end of the path that the login form is sent to
+    is_form: Callable[[str], bool]  # whether a URL still is the page with the login form
+    code: str = "#code"
+    submit: str = "button[type=submit]"
+
+
+def play(script: Script, progress: Callable[[], None], keycloak: Path | None = None) -> list[Played]:
+    """Enroll in process, start a demo, play every login. Raises BrowserMissing, DemoFailed.
+
+    ``keycloak``: directory of a server with our jar, to be used in place of the demo provider.
+    """
     state = Path(tempfile.mkdtemp(prefix="gaitkeeper-rehearsal-"))
+    people = tuple(_person(subject) for subject in script.enrolled)
+    provider = _demo(state, people) if keycloak is None else _keycloak(state, people, keycloak)
     try:
-        layout = Layout(state, free_port())
-        people = tuple(
-            Person(
-                subject,
-                subject,
-                PASSWORD,
-                f"rehearsal-{subject}",
-                totp_secret=pyotp.random_base32(),
-                consent=SeedConsent(True, ORIGIN),
-            )
-            for subject in script.enrolled
-        )
-        settings = write(layout, people, extra="\n[learning]\nfrozen = true\n")
-        sidecar = build(settings)
-        try:
-            asyncio.run(_enroll(sidecar, script))
-            with processes(layout), chromium() as browser:
-                stage = Stage(layout, browser, sidecar, {person.username: person for person in people})
-                return list(_played(stage, script, progress))
-        finally:
-            sidecar.close()
+        with provider as (settings, login_page):
+            sidecar = build(settings)
+            try:
+                asyncio.run(_enroll(sidecar, login_page.tenant, script))
+                with chromium() as browser:
+                    stage = Stage(login_page, browser, sidecar, {person.username: person for person in people})
+                    return list(_played(stage, script, progress))
+            finally:
+                sidecar.close()
     finally:
         shutil.rmtree(state)
+
+
+def _person(subject: str) -> Person:
+    consent, secret = SeedConsent(True, ORIGIN), pyotp.random_base32()
+    return Person(subject, subject, PASSWORD, f"rehearsal-{subject}", totp_secret=secret, consent=consent)
+
+
+@contextmanager
+def _demo(state: Path, people: tuple[Person, ...]) -> Iterator[tuple[Settings, LoginPage]]:
+    layout = Layout(state, free_port())
+    settings = write(layout, people, extra=FROZEN)
+    with processes(layout):
+        start, app = login_url(layout), layout.app_url
+        yield (
+            settings,
+            LoginPage(TENANT, start, app, "/login", lambda url: "/login?" in url and not url.startswith(app)),
+        )
+
+
+@contextmanager
+def _keycloak(state: Path, people: tuple[Person, ...], home: Path) -> Iterator[tuple[Settings, LoginPage]]:
+    layout = Shore(state, free_port(4))
+    with connected(layout, home, people, FROZEN):
+        yield (
+            load_settings(layout.sidecar_settings),
+            LoginPage(
+                REALM,
+                login_url(layout),
+                layout.app_url,
+                "/login-actions/authenticate",
+                lambda url: "/protocol/openid-connect/auth" in url,
+                code="#otp",
+                submit="#kc-login",
+            ),
+        )
 
 
 def compare(script: Script, played: Sequence[Played]) -> dict[str, object]:
@@ -134,8 +182,8 @@ def chromium(headless: bool = True) -> Iterator[Any]:
 class Stage:
     """The running demo with a browser in front of it."""
 
-    def __init__(self, layout: Layout, browser: Any, sidecar: Sidecar, people: Mapping[str, Person]) -> None:
-        self._layout = layout
+    def __init__(self, where: LoginPage, browser: Any, sidecar: Sidecar, people: Mapping[str, Person]) -> None:
+        self._where = where
         self._browser = browser
         self._sidecar = sidecar
         self._people = people
@@ -148,14 +196,14 @@ class Stage:
         try:
             page = context.new_page()
             sent: list[HiddenField] = []
-            page.on("request", lambda request: _note(request, sent))
-            page.goto(login_url(self._layout))
+            page.on("request", lambda request: _note(request, sent, self._where.posted))
+            page.goto(self._where.start)
             page.evaluate(FILL, ["#username", login.victim])
             page.focus("#password")
             late = keyboard.play(context.new_cdp_session(page), PASSWORD, login.rows)
-            page.wait_for_url(lambda url: "/login?" not in url or url.startswith(self._layout.app_url))
+            page.wait_for_url(lambda url: not self._where.is_form(url))
             # On a thread of its own: this one already has the browser's event loop.
-            recent = self._sidecar.decisions.recent((TENANT,), 1)
+            recent = self._sidecar.decisions.recent((self._where.tenant,), 1)
             decision = self._reader.submit(asyncio.run, recent).result()[0]
             answer = decision.body["answer"]
             if login.kind == "genuine" and answer["action"] == Action.STEP_UP:
@@ -171,15 +219,15 @@ class Stage:
         while step > int(time.time()) // TOTP_STEP + 1:
             time.sleep(0.5)
         self._last_step[subject] = step
-        page.fill("#code", pyotp.TOTP(secret).at(step * TOTP_STEP))
-        page.click("button[type=submit]")
-        page.wait_for_url(f"{self._layout.app_url}/**")
+        page.fill(self._where.code, pyotp.TOTP(secret).at(step * TOTP_STEP))
+        page.click(self._where.submit)
+        page.wait_for_url(f"{self._where.app}/**")
 
 
-async def _enroll(sidecar: Sidecar, script: Script) -> None:
+async def _enroll(sidecar: Sidecar, tenant: str, script: Script) -> None:
     for subject, enrolled in script.enrolled.items():
         probes = [probe_of(rows) for rows in enrolled]
-        await enroll(sidecar, TENANT, f"rehearsal-{subject}", probes, origin=ORIGIN)
+        await enroll(sidecar, tenant, f"rehearsal-{subject}", probes, origin=ORIGIN)
 
 
 def _played(stage: Stage, script: Script, progress: Callable[[], None]) -> Iterator[Played]:
@@ -188,8 +236,8 @@ def _played(stage: Stage, script: Script, progress: Callable[[], None]) -> Itera
         progress()
 
 
-def _note(request: Any, sent: list[HiddenField]) -> None:
-    if request.method == "POST" and request.url.endswith("/login"):
+def _note(request: Any, sent: list[HiddenField], posted: str) -> None:
+    if request.method == "POST" and urlsplit(request.url).path.endswith(posted):
         values = parse_qs(request.post_data or "").get("gaitkeeper_capture", [""])
         if values[-1]:
             sent.append(decode_hidden(values[-1].encode()))

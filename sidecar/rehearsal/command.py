@@ -29,7 +29,14 @@ REQUIRED: dict[str, Callable[[Any], bool]] = {
 
 
 def run_rehearsal(
-    *, data: Path | None, subjects: int, seed: int, in_process_only: bool, json_path: Path | None, require: bool
+    *,
+    data: Path | None,
+    subjects: int,
+    seed: int,
+    in_process_only: bool,
+    json_path: Path | None,
+    require: bool,
+    keycloak: Path | None = None,
 ) -> bool:
     """Run a rehearsal and print its figures; False when ``require`` and they are not reached.
 
@@ -53,7 +60,7 @@ def run_rehearsal(
             result = dict(figures(decided, len(script.enrolled)))
             result[f"compared with {FIRST}"] = compared(first, decided, seed)
         else:
-            played = browser.play(script, lambda: progress.advance(task))
+            played = browser.play(script, lambda: progress.advance(task), keycloak)
             result = figures(((item.login, item.action) for item in played), len(script.enrolled)) | browser.compare(
                 script, played
             )

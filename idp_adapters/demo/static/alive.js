@@ -33,7 +33,7 @@
       if (!state.alive) return showEnd(state.reason);
       // What a login taught arrives a moment after it: look often at first, then seldom.
       asked += 1;
-      if (asked <= 4 || asked % 5 === 0) await refreshProfile();
+      if (profile && (asked <= 4 || asked % 5 === 0)) await refreshProfile();
     } catch {
       // The application is not reachable: that says nothing about the session.
     }
