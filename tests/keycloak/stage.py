@@ -243,6 +243,11 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         config["config"] |= settings
         self.api.put(f"/authentication/config/{config['id']}", config)
 
+    def add_person(self, username: str, *, otp: bool, **attributes: list[str]) -> None:
+        """Import one more user."""
+        users = [person(self.name, username, otp=otp, **attributes)]
+        self.api.post("/partialImport", {"ifResourceExists": "FAIL", "users": users})
+
     def learn(self, username: str) -> None:
         """Teach the sidecar Amelia's way of typing as somebody's."""
         assert self.sidecar

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from direct import Direct, Page
-from stage import Stage, Visit, person
+from stage import Stage, Visit
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -17,8 +17,7 @@ ASK = {"kc_action": "gaitkeeper-consent"}
 def newcomer(stage: Stage) -> str:
     """Somebody with a second factor who was never asked."""
     name = f"guest-{secrets.token_hex(3)}"
-    body = {"ifResourceExists": "FAIL", "users": [person(stage.name, name, otp=True)]}
-    stage.api.post("/partialImport", body)
+    stage.add_person(name, otp=True)
     return name
 
 
