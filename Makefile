@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test keycloak-jar test-keycloak demo-keycloak check lock soak bench-memory wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test keycloak-jar test-keycloak demo-keycloak bench-keycloak check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,10 @@ test-keycloak: setup keycloak-jar  ## Real Keycloak, sidecar and Chromium (KEYCL
 
 demo-keycloak: setup keycloak-jar  ## The same with a real Keycloak (Maven, JDK 17); downloads the server
 	@$(BIN)/python -m sidecar.demo.keycloak $(DEMO_ARGS)
+
+KEYCLOAK_ARGS ?=
+bench-keycloak: setup keycloak-jar  ## What a login costs more with the plugin, on a real server (KEYCLOAK_ARGS="--logins 100")
+	$(BIN)/python -m benchmarks.keycloak_latency $(KEYCLOAK_ARGS)
 
 MEMORY_ARGS ?=
 SOAK_KILLS ?= 1000

@@ -67,7 +67,7 @@ class AdminApi:
         url = f"{self.server}/admin{path[1:]}" if path.startswith("//") else self._below(path)
         for fresh in (not self._token, True):
             if fresh:
-                self._token = self._sign_in()
+                self.token()
             headers = {"Authorization": f"Bearer {self._token}"}
             response = self._send(method, url, json=body, headers=headers)
             if response.status_code != httpx.codes.UNAUTHORIZED:  # tokens live for a minute
@@ -79,13 +79,15 @@ class AdminApi:
     def _below(self, path: str) -> str:
         return f"{self.server}/admin/realms/{quote(self.realm, safe='')}{path}"
 
-    def _sign_in(self) -> str:
+    def token(self) -> str:
+        """Sign in anew; return the access token. It lives for a minute."""
         realm, form = self._login
         url = f"{self.server}/realms/{realm}/protocol/openid-connect/token"
         response = self._send("POST", url, data=form | {"password": self._password})
         if not response.is_success:
             raise KeycloakRefused(f"the set-up account cannot sign in: {response.status_code}")
-        return str(response.json()["access_token"])
+        self._token = str(response.json()["access_token"])
+        return self._token
 
     def _send(self, method: str, url: str, **how: Any) -> httpx.Response:
         try:

@@ -132,15 +132,8 @@ class Installation:
         }
         if (keys := self._sidecar_keys()) is not None:
             wanted["gaitkeeper.sidecarJwks"] = keys
-        changed = {
-            key: value for key, value in wanted.items() if self._is_ours(f"attribute {key}", attributes.get(key), value)
-        }
-        for key, value in changed.items():
-            before = attributes.get(key)
-            attributes[key] = value
-            # The API replaces all attributes, so all go along.
-            body = {"realm": self.api.realm, "attributes": dict(attributes)}
-            self._change(f"attribute {key}", before, value, partial(self.api.put, "", body))
+        for key, value in wanted.items():
+            self._attribute(attributes, key, value)
         self._setting(realm, "loginTheme", THEME)
         listeners = list(realm.get("eventsListeners") or [])
         if LISTENER not in listeners:
@@ -149,6 +142,17 @@ class Installation:
             self._setting(realm, "eventsEnabled", True)
             if not realm.get("eventsExpiration"):
                 self._setting(realm, "eventsExpiration", EVENT_DAYS * 86_400)
+        if not realm.get("adminEventsEnabled"):  # a deleted user is in none of the others
+            self._setting(realm, "adminEventsEnabled", True)
+            self._attribute(attributes, "adminEventsExpiration", str(EVENT_DAYS * 86_400))
+
+    def _attribute(self, attributes: dict[str, Any], key: str, value: str) -> None:
+        """Set one of the realm's attributes. The API replaces all, so all go along: ``attributes`` is kept as it is now."""
+        before = attributes.get(key)
+        if self._is_ours(f"attribute {key}", before, value):
+            attributes[key] = value
+            body = {"realm": self.api.realm, "attributes": dict(attributes)}
+            self._change(f"attribute {key}", before, value, partial(self.api.put, "", body))
 
     def _setting(self, realm: Mapping[str, Any], key: str, value: Any) -> None:
         before = realm.get(key)

@@ -29,6 +29,11 @@ SESSION_RULES = """
     when:
       all: ['client.id == "closed"']
     then: deny
+  - id: session-at-open
+    description: A third one ends them all.
+    when:
+      all: ['action == "session_check"', 'client.id == "open"']
+    then: {action: step_up, effects: [revoke_all]}
   - id: session
     description: Other running sessions stand.
     when:
@@ -94,6 +99,13 @@ def faulty(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactor
 def levels(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A realm with levels of authentication, whose running sessions are asked about, by a policy that has rules for it."""
     with _realm(server, browser, tmp_path_factory, "--levels", rules=SESSION_RULES) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def restarted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A realm of its own for a server that is killed."""
+    with _realm(server, browser, tmp_path_factory) as made:
         yield made
 
 

@@ -1,8 +1,10 @@
 """A real Keycloak from the Maven distribution, with our jar in it."""
 
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +20,12 @@ ADMIN = server.ADMIN
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server and the directory where it looks for realms' keys."""
+    """A running server and the directory where it looks for realms' keys. ``machine``: its process, if it is ours."""
 
     url: str
     keys: Path
     log: Path
+    machine: "Machine | None" = None
 
     @property
     def health(self) -> str:
@@ -31,11 +34,35 @@ class Server:
         return f"{host}:{int(port) + 1}/health/ready"
 
 
+class Machine:
+    """The server's process, which can be killed and started again on the same database."""
+
+    def __init__(self, keys: Path, version: str) -> None:
+        self.port, self.log = free_port(), CACHE / f"server-{version}.log"
+        self._home, self._keys = server.unpacked(CACHE, version, JAR), keys
+        self._running = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        server.empty(self._home)
+
+    def start(self) -> None:
+        """Start, and wait until the server is ready."""
+        started = server.running(self._home, self.port, self.port + 1, self._keys, self.log)
+        self._process = self._running.enter_context(started)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the process, politely or not."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, how)
+            self._process.wait(60)
+        self._running.close()
+
+
 @contextmanager
 def running(keys: Path, version: str = VERSION) -> Iterator[Server]:
     """Run a server on an empty database until the block ends."""
-    port, log = free_port(), CACHE / f"server-{version}.log"
-    home = server.unpacked(CACHE, version, JAR)
-    server.empty(home)
-    with server.running(home, port, port + 1, keys, log):
-        yield Server(f"http://127.0.0.1:{port}", keys, log)
+    machine = Machine(keys, version)
+    try:
+        machine.start()
+        yield Server(f"http://127.0.0.1:{machine.port}", keys, machine.log, machine)
+    finally:
+        machine.end()

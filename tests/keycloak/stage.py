@@ -90,13 +90,20 @@ def realm(name: str) -> dict[str, Any]:
         "bruteForceProtected": True,
         "failureFactor": 2,
         "clients": [
-            client("app"),
+            client(
+                "app",
+                **{
+                    "backchannel.logout.url": f"http://127.0.0.1:{APP_PORT}/logout",
+                    "backchannel.logout.session.required": "true",
+                },
+            ),
             client("side"),
             client("open", **{"gaitkeeper.failMode": "open"}),
             client("closed", **{"gaitkeeper.failMode": "closed"}),
         ],
         "users": [
             person(name, USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
+            person(name, "dinah", otp=True, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "bruno", otp=False),
             person(name, "cora", otp=True),
         ],
@@ -175,8 +182,7 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
             settings.write_text(f'policy = "policy.yaml"\n{settings.read_text()}')
         self.settings = load_settings(self.state / "gaitkeeper.toml")
         self.sidecar = build(self.settings)
-        probes = synthetic_probes(WHO, USERNAME, PASSWORD)
-        self.run(enroll(self.sidecar, self.name, self.user_id(USERNAME), probes, origin="1"))
+        self.learn(USERNAME)
         self.start()
         self.gaitkeeper("install", "--yes")  # now it can also learn the sidecar's key
 
@@ -237,10 +243,30 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         config["config"] |= settings
         self.api.put(f"/authentication/config/{config['id']}", config)
 
+    def add_person(self, username: str, *, otp: bool, **attributes: list[str]) -> None:
+        """Import one more user."""
+        users = [person(self.name, username, otp=otp, **attributes)]
+        self.api.post("/partialImport", {"ifResourceExists": "FAIL", "users": users})
+
+    def learn(self, username: str) -> None:
+        """Teach the sidecar Amelia's way of typing as somebody's."""
+        assert self.sidecar
+        probes = synthetic_probes(WHO, USERNAME, PASSWORD)
+        self.run(enroll(self.sidecar, self.name, self.user_id(username), probes, origin="1"))
+
+    def change_password(self, username: str, password: str) -> None:
+        """Give somebody another password, as an administrator."""
+        body = {"type": "password", "value": password, "temporary": False}
+        self.api.put(f"/users/{self.user_id(username)}/reset-password", body)
+
     def fields(self, username: str) -> set[str]:
         """Return which fields the sidecar knows somebody's typing in."""
+        return self.fields_of(self.user_id(username))
+
+    def fields_of(self, user: str) -> set[str]:
+        """Return the same by the user's id, which outlives the user."""
         assert self.sidecar
-        subject = self.sidecar.keyring.pseudonym(self.name, self.user_id(username))
+        subject = self.sidecar.keyring.pseudonym(self.name, user)
         return {profile.key.field for profile in self.run(self.sidecar.profiles.find(self.name, subject))}
 
     @staticmethod

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from direct import Direct, Page
-from stage import PASSWORD, USERNAME, WHO, Stage, Visit, person
-
-from sidecar.demo.seeding import enroll, synthetic_probes
+from stage import Stage, Visit
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -19,8 +17,7 @@ ASK = {"kc_action": "gaitkeeper-consent"}
 def newcomer(stage: Stage) -> str:
     """Somebody with a second factor who was never asked."""
     name = f"guest-{secrets.token_hex(3)}"
-    body = {"ifResourceExists": "FAIL", "users": [person(stage.name, name, otp=True)]}
-    stage.api.post("/partialImport", body)
+    stage.add_person(name, otp=True)
     return name
 
 
@@ -74,9 +71,7 @@ def test_a_choice_is_taken_back_by_an_applications_link_and_what_was_learned_goe
 ) -> None:
     assert somebody.agree(signed_in(somebody, newcomer)).name == "app"
     assert chosen(stage, newcomer) == "given"
-    assert stage.sidecar
-    probes = synthetic_probes(WHO, USERNAME, PASSWORD)
-    stage.run(enroll(stage.sidecar, stage.name, stage.user_id(newcomer), probes, origin="1"))
+    stage.learn(newcomer)
     assert stage.fields(newcomer) == {"username", "password"}
     page = somebody.refuse(somebody.open(**ASK))
     assert "kc_action_status=success" in page.url

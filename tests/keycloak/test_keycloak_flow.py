@@ -1,6 +1,7 @@
 """What an installation does to real logins."""
 
 import pytest
+from direct import Direct
 from stage import STRANGER, Stage, Visit
 
 pytestmark = pytest.mark.timeout(900)
@@ -77,3 +78,17 @@ def test_who_has_no_second_factor_is_not_locked_out_and_enrolls_none(stage: Stag
     visit.page.click("#gaitkeeper-refuse")
     assert visit.where() == "app"
     assert stage.events("LOGIN")[0]["details"]["gaitkeeper_action"] == "allow"
+
+
+def test_an_administrator_in_somebodys_session_decides_nothing_and_teaches_nothing(stage: Stage) -> None:
+    before = (stage.decision().id, len(stage.events("LOGIN")))
+    with Direct(stage) as direct:
+        answer = direct.impersonate("amelia")
+        assert answer.status_code == 200, answer.text
+        stage.configure(onSso="ask")
+        try:
+            assert "code=" in direct.open(prompt="none").url
+        finally:
+            stage.configure(onSso="session")
+    assert stage.decision().id == before[0]
+    assert "gaitkeeper_decision" not in stage.events("LOGIN")[0]["details"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from direct import Direct, Page
+from relying import told
 from stage import Stage, claims, redeem
 
 pytestmark = pytest.mark.timeout(900)
@@ -76,6 +77,18 @@ def test_on_sso_ask_puts_the_question_to_the_sidecar(levels: Stage, somebody: Di
         assert "error=login_required" in somebody.open("closed", prompt="none").url
         assert somebody.open("closed").status == 403
         assert somebody.pass_otp(challenged).name == "app"
+    finally:
+        levels.configure(onSso="session")
+
+
+def test_a_rule_ends_the_sessions_of_whom_it_is_about(levels: Stage, somebody: Direct) -> None:
+    page = somebody.sign_in(somebody.open(), typed=True)
+    sid = redeem(levels, page.url)["session_state"]
+    levels.configure(onSso="ask")
+    try:
+        assert somebody.open("open").name == "login-login-otp"
+        assert told(levels, sid) is not None
+        assert somebody.open(prompt="none").url.count("error=login_required") == 1
     finally:
         levels.configure(onSso="session")
 

@@ -37,12 +37,10 @@ def test_a_password_grant_is_decided_and_answers_in_json(username_first: Stage) 
 def test_a_changed_password_and_a_deleted_user_reach_the_sidecar(username_first: Stage) -> None:
     stage, user = username_first, username_first.user_id("amelia")
     assert stage.fields("amelia") == {"username", "password"}
-    stage.api.put(
-        f"/users/{user}/reset-password", {"type": "password", "value": "another-word-here", "temporary": False}
-    )
+    stage.change_password("amelia", "another-word-here")
     stage.until(lambda: stage.fields("amelia") == {"username"})
     stage.api.delete(f"/users/{user}")
-    stage.until(lambda: stage.fields("amelia") == set())
+    stage.until(lambda: stage.fields_of(user) == set())
 
 
 def test_a_login_by_another_provider_meets_a_decision_too(username_first: Stage) -> None:

@@ -45,8 +45,10 @@ def empty(home: Path) -> None:
 
 
 @contextmanager
-def running(home: Path, port: int, health_port: int, keys: Path, log: Path, *options: str) -> Iterator[None]:
-    """Run a server on two ports of this machine until the block ends. Raises DemoFailed."""
+def running(
+    home: Path, port: int, health_port: int, keys: Path, log: Path, *options: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a server on two ports of this machine until the block ends; JAVA_HOME names its Java. Raises DemoFailed."""
     log.write_bytes(b"")
     command = [
         str(home / "bin" / "kc.sh"), "start-dev", "--http-host=127.0.0.1", f"--http-port={port}",
@@ -59,8 +61,8 @@ def running(home: Path, port: int, health_port: int, keys: Path, log: Path, *opt
         "KC_BOOTSTRAP_ADMIN_PASSWORD": ADMIN,
     }
     health = f"http://127.0.0.1:{health_port}/health/ready"
-    with started({health: command}, log, os.environ | env, START_SECONDS):
-        yield
+    with started({health: command}, log, os.environ | env, START_SECONDS) as processes:
+        yield processes[0]
 
 
 def _run(*command: str) -> None:
