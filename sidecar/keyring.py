@@ -30,6 +30,7 @@ _TABLE_BUCKETS = {
     "decisions": (2048, 8192, 65536),  # most bodies, compressed
     "waiting_batches": (1024, 4096, 17408),
     "user_keys": (64,),  # all of one size by nature
+    "marks": (64,),
     "subjects": (16,),  # empty: only what it vouches for counts
 }
 
@@ -78,6 +79,7 @@ class Keyring:
     """Everything derived from the root secrets, plus the ES256 key that signs our calls to identity providers."""
 
     captures: bytes
+    devices: bytes
     cookies: str
     signing: SigningKey
     tenants: Mapping[str, "TenantKeys"]
@@ -108,6 +110,7 @@ def keyring(root: bytes, roots: Mapping[str, bytes], signing: SigningKey) -> Key
     """Derive an installation's keys from its root secret and those of its tenants (32 bytes each)."""
     return Keyring(
         captures=derive(root, "capture tokens"),
+        devices=derive(root, "device cookies"),
         cookies=derive(root, "console cookies").hex(),
         signing=signing,
         tenants={

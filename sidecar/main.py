@@ -30,6 +30,7 @@ from sidecar.console.login import OperatorLogin
 from sidecar.console.pages import Pages, Readings
 from sidecar.domain.biometrics import Layout, Sample, Template
 from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
+from sidecar.geography import GeoDatabase
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load, read_bytes
@@ -54,6 +55,7 @@ from sidecar.storage.retention import SqlRetention
 from sidecar.storage.schema import prepare
 from sidecar.storage.sqlite import Sqlite
 from sidecar.storage.subjects import SqlSubjects
+from sidecar.storage.surroundings import SqlSurroundings
 from sidecar.storage.witness import Witness
 from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
@@ -63,6 +65,7 @@ from sidecar.usecases.in_force import InForce
 from sidecar.usecases.loaded import loaded
 from sidecar.usecases.publish import Publisher
 from sidecar.usecases.rights import Rights
+from sidecar.usecases.surroundings import Watcher
 
 log = structlog.get_logger()
 
@@ -93,6 +96,7 @@ class Sidecar:
     profiles: SqlProfiles
     correction: SqlCorrection
     subjects: SqlSubjects
+    surroundings: SqlSurroundings
     recordings: SqlRecordings
     outbox: SqlOutbox
     audit: SqlAudit
@@ -152,6 +156,12 @@ def models(settings: Settings) -> Models:
     return Models(settings.detector, frozenset(DETECTORS), enroll, settings.learning.ready_samples)
 
 
+def watcher(settings: Settings, keyring: Keyring) -> Watcher:
+    """Open the databases of places. Raises ConfigInvalid."""
+    city, asn = (GeoDatabase(path) if path else None for path in (settings.context.city, settings.context.asn))
+    return Watcher(keyring, city, asn, settings.context.history)
+
+
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
     """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
     scorers = models(settings)
@@ -169,7 +179,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     captures = SqlCaptures(database)
     assertions = SqlAssertions(database)
     decisions = SqlDecisions(database, keys)
-    profiles = SqlProfiles(database, keys, scorers)
+    profiles = SqlProfiles(database, keys, scorers, settings.retention.logins_days)
     audit = SqlAudit(database, audit_key)
     published = SqlPolicies(database)
 
@@ -189,6 +199,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         profiles=profiles,
         audit=audit,
         clock=clock,
+        watcher=watcher(settings, keyring),
     )
     completer = Completer(settings, decisions, profiles, profiles, clock, policies)
     return Sidecar(
@@ -205,6 +216,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         profiles=profiles,
         correction=SqlCorrection(database, keys, scorers),
         subjects=SqlSubjects(database, keys),
+        surroundings=SqlSurroundings(database, keys),
         recordings=SqlRecordings(database, keys),
         outbox=SqlOutbox(database),
         audit=audit,
@@ -225,6 +237,7 @@ def rights_of(sidecar: Sidecar) -> Rights:
         histories=sidecar.decisions,
         directory=sidecar.decisions,
         subjects=sidecar.subjects,
+        surroundings=sidecar.surroundings,
         correction=sidecar.correction,
         recorded=sidecar.recordings,
         audit=sidecar.audit,
@@ -280,6 +293,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
             assertions=sidecar.assertions,
             keys=sidecar.keys,
             keyring=sidecar.keyring,
+            surroundings=sidecar.surroundings,
         )
     )
     rights = rights_of(sidecar)

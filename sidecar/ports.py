@@ -8,9 +8,11 @@ from typing import Any, Literal, Protocol
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Evidence
+from sidecar.domain.surroundings import Failure, MarkKind, Past
 from sidecar.keyring import Seal
 
 Assertion = tuple[str, str, int]  # (issuer, jti, expires in epoch seconds) of a verified request
+NOTHING_PAST = Past()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ class Remembered:
     usual: Sequence[Provenance | None]
     consent: Consent
     recordings: Sequence[str] = ()
+    past: Past = NOTHING_PAST
 
 
 SlotName = Literal["enforced", "previous", "proposed", "staged", "emergency"]
@@ -388,6 +391,21 @@ class Subjects(Protocol):
         self, tenant: str, subject: str, consent: Consent, assertion: Assertion | None, by: str, at: float
     ) -> None:
         """Keep where a person stands. A withdrawal also erases samples, templates, recordings and what waits."""
+
+
+class Surroundings(Protocol):
+    """What is remembered of the surroundings of logins, and administrators' marks."""
+
+    async def past(self, tenant: str, subject: str) -> Past:
+        """Return what is remembered of a person. Raises StorageFailed when something does not open."""
+
+    async def fail(self, tenant: str, subject: str, failure: Failure, assertion: Assertion) -> None:
+        """Count a refused login of somebody who has completed one from a verified browser; drop any other."""
+
+    async def mark(
+        self, tenant: str, subject: str, kind: MarkKind | None, expires: float | None, by: str, at: float
+    ) -> bool:
+        """Mark a person, or with None take the mark away; tell whether there was one before."""
 
 
 class Directory(Protocol):

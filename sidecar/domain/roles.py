@@ -26,6 +26,7 @@ class Permission(StrEnum):
     PEOPLE_EXPORT = "people.export"
     PEOPLE_PAUSE = "people.pause"
     PEOPLE_FORGET = "people.forget"
+    PEOPLE_MARK = "people.mark"
     PROFILES_CORRECT = "profiles.correct"
     SESSIONS_END = "sessions.end"
     POLICY_READ = "policy.read"
@@ -41,6 +42,7 @@ MEANING: Final[dict[Permission, str]] = {
     Permission.PEOPLE_EXPORT: "take out everything kept about one person, timings included",
     Permission.PEOPLE_PAUSE: "pause and resume a person",
     Permission.PEOPLE_FORGET: "forget a person",
+    Permission.PEOPLE_MARK: "mark an account as safe or compromised, for policies to act on",
     Permission.PROFILES_CORRECT: "reset a field, take back what was learned since a moment, rebuild, vouch for samples",
     Permission.SESSIONS_END: "end sessions",
     Permission.POLICY_READ: "read the policy in force",

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.config import ClientSettings, IdpSettings, Settings
+from sidecar.config import ClientSettings, Settings
 from sidecar.domain.biometrics import Cause, Probe
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import (
@@ -46,13 +46,14 @@ from sidecar.ports import (
     Remembered,
     StoredDecision,
 )
-from sidecar.risk.context import history, request
+from sidecar.risk.context import history
 from sidecar.risk.fusion import level
 from sidecar.risk.judge import Known, facts, judge, shadow_scores
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
+from sidecar.usecases.surroundings import Watcher
 from sidecar.wire import encode_batches
 
 log = structlog.get_logger()
@@ -78,6 +79,7 @@ class Assessor:
     profiles: Profiles
     audit: Audit
     clock: Callable[[], float]
+    watcher: Watcher
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
@@ -133,7 +135,8 @@ class Assessor:
         if digests and await self.decisions.seen(attempt.tenant, digests):
             judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
         consent = remembered.consent.under(idp.legal_basis)
-        seen = facts(
+        around = self.watcher.look(attempt, idp, remembered.past, now)
+        seen = around.facts | facts(
             judgement,
             known,
             action=attempt.action,
@@ -142,7 +145,7 @@ class Assessor:
             prior=policy.prior,
             consent=consent,
             gpc=attempt.gpc or gathered.gpc,
-        ) | request.facts(_asked(attempt, idp))
+        )
         verdict = decide(policy, seen, now)
         answer = Answer(
             decision_id=secrets.token_urlsafe(12),
@@ -152,6 +155,7 @@ class Assessor:
             rule_id=verdict.rule_id,
             reason=reason(judgement),
             trust=verdict.consequence.trust,
+            cookie=around.cookie,
         )
         entry = _entry(attempt, subject, answer, policy.id, now)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
@@ -161,7 +165,7 @@ class Assessor:
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow},
+            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow, "around": around.kept},
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,
@@ -260,7 +264,9 @@ class Assessor:
             return None
         if found[0] != digest:
             raise IdempotencyConflict("the idempotency key was used with another request")
-        return _stored_answer(found[1])
+        answer, around = _stored_answer(found[1]), found[1].body.get("around")
+        cookie = self.watcher.cookie(attempt.tenant, around["device"], found[1].at) if around else None
+        return replace(answer, cookie=cookie)
 
 
 def request_digest(body: bytes) -> str:
@@ -299,20 +305,6 @@ def _body(
         "errors": list(verdict.errors),
         "shadow": [asdict(would) for would in verdict.shadow],
     }
-
-
-def _asked(attempt: Attempt, idp: IdpSettings) -> request.Asked:
-    client = idp.client(attempt.client)
-    return request.Asked(
-        issuer=attempt.issuer,
-        realm=attempt.realm,
-        user=attempt.subject,
-        roles=attempt.roles,
-        groups=attempt.groups,
-        address=attempt.ip,
-        floor=client.floor,
-        sensitivity=client.sensitivity,
-    )
 
 
 def _kept(seen: Mapping[str, Any]) -> dict[str, Any]:

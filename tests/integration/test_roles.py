@@ -126,6 +126,11 @@ async def _vouched(case: Case, response: Any) -> bool:
     return "samples" in response.json() and bool(case.rows("profile.confirmed"))
 
 
+async def _marked(case: Case, response: Any) -> bool:
+    past = await case.world.inside.surroundings.past("one", case.pseudonym)
+    return bool(past.mark and past.mark.kind == response.json()["mark"] and case.rows("subject.marked"))
+
+
 async def _ended(case: Case, response: Any) -> bool:
     queued = [row for row in case.world.rows("outbox") if case.decision in row]
     return len(queued) == len(case.rows("session.ended_by_operator")) > 0
@@ -160,6 +165,7 @@ CALLS = (
     Call(P.PROFILES_CORRECT, "POST", ACT, _vouched, PERSON + "/confirm"),
     Call(P.PROFILES_CORRECT, "POST", ACT, _unlearned, PERSON + "/unlearn", {"since": 0}),
     Call(P.PROFILES_CORRECT, "POST", ACT, _reset, PERSON + "/reset", {"field": "password"}),
+    Call(P.PEOPLE_MARK, "POST", ACT, _marked, PERSON + "/mark", {"mark": "compromised"}),
     Call(P.PEOPLE_FORGET, "POST", ACT, _forgotten, PERSON + "/forget"),
     Call(P.SESSIONS_END, "POST", DECISION + "/end", _ended, body={"scope": "session"}, status=202),
     Call(P.SESSIONS_END, "POST", "/operator/decisions/{tenant}/{decision_id}/end", _ended, form=True, status=303),
