@@ -28,6 +28,7 @@ from sidecar.console import routes as console
 from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
 from sidecar.console.pages import Pages, Readings
+from sidecar.console.policies import PolicyPages, templates
 from sidecar.domain.biometrics import Layout, Sample, Template
 from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
 from sidecar.geography import GeoDatabase
@@ -306,6 +307,18 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
             settings.tenants, sidecar.policies, sidecar.decisions, rights, enactor, sidecar.audit, readings
         )
         app.include_router(operators.routes())
+        app.include_router(
+            PolicyPages(
+                settings.tenants,
+                sidecar.policies,
+                sidecar.publisher,
+                sidecar.decisions,
+                sidecar.decisions,
+                sidecar.audit,
+                clock,
+                templates(),
+            ).routes()
+        )
         app.include_router(console.routes(login, pages, enactor))
         app.add_middleware(
             SessionMiddleware,
