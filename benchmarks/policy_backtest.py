@@ -65,7 +65,7 @@ def facts_of(draw: random.Random, person: int) -> dict[str, Any]:
         "profile.state": "learning" if outcome == "insufficient" else "ready", "profile.samples": draw.randint(10, 200),
         "profile.confirmed": draw.random() < 0.98, "provenance.username": "typed",
         "provenance.password": "filled" if filled else "typed", "provenance.usual": "filled" if person % 10 == 0 else "typed",
-        "risk.probability": 0.02, "bot.timing_spread": draw.uniform(0.05, 0.6), "replay.nearest": draw.uniform(4, 60),
+        "risk.probability": 0.02, "bot.sign": "none", "replay.nearest": draw.uniform(4, 60),
         "device.state": draw.choices(["known", "new", "none"], [90, 5, 5])[0], "network.changed": draw.random() < 0.1,
         "network.asn": 64500, "network.asn_changed": draw.random() < 0.05, "network.country": "NO",
         "network.country_changed": draw.random() < 0.01, "travel.speed": draw.expovariate(1 / 30),

@@ -28,6 +28,7 @@ _BUCKETS = (1024, 8192, 65536)
 _TABLE_BUCKETS = {
     "templates": (8192, 65536),  # 30 samples of 16 characters need the first
     "decisions": (2048, 8192, 65536),  # most bodies, compressed
+    "entries": (4096, 20_480, 49_152, 98_304),  # a hundred of 16 characters need the second
     "waiting_batches": (1024, 4096, 17408),
     "user_keys": (64,),  # all of one size by nature
     "marks": (64,),

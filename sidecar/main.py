@@ -202,7 +202,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         clock=clock,
         watcher=watcher(settings, keyring),
     )
-    completer = Completer(settings, decisions, profiles, profiles, clock, policies)
+    completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
         settings=settings,
         policies=policies,

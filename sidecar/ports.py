@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Evidence
+from sidecar.domain.entries import Entries, Entry
 from sidecar.domain.surroundings import Failure, MarkKind, Past
 from sidecar.keyring import Seal
 
@@ -97,7 +98,8 @@ class DecisionRecord:
     ``uses``: what this decision uses up (capture ids, form-carried attempts); ``digests``: of every scored probe.
     ``body``: trace, facts and contributions for the operator page. ``waiting``: probes that the completion may teach.
     ``entry``: its row in the audit chain, None when that is written later (buffered). ``consent``: what the provider says of
-    it, where that is news. ``events``: the event stream, for the recording named first, where the person agreed to one.
+    it, where that is news. ``entries``: what was typed, to be known again; ``watched``: the field in which a copy that came
+    in between is refused. ``events``: the event stream, for the recording named first, where the person agreed to one.
     """
 
     id: str
@@ -115,6 +117,8 @@ class DecisionRecord:
     directory: Mapping[str, str]
     entry: AuditEntry | None = None
     consent: Consent | None = None
+    entries: tuple[Entry, ...] = ()
+    watched: str = ""
     events: tuple[str, bytes] | None = None
 
 
@@ -151,13 +155,14 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is known of a person at the start of a login, read together."""
+    """What is known of a person at the start of a login, read together. ``entries``: earlier ones, by (field, context)."""
 
     profiles: Sequence[Profile]
     usual: Sequence[Provenance | None]
     consent: Consent
     recordings: Sequence[str] = ()
     past: Past = NOTHING_PAST
+    entries: Mapping[tuple[str, str], Entries] = field(default_factory=dict)
 
 
 SlotName = Literal["enforced", "previous", "proposed", "staged", "emergency"]

@@ -15,6 +15,13 @@ _KINDS = {
 }
 _FIELDS = {"username": "User name", "password": "Password"}
 _FATES = {"waiting": "session is being ended", "delivered": "session ended", "failed": "session could not be ended"}
+_NOT_LEARNED = {
+    "too_far": "not near enough",
+    "enough_today": "enough for today",
+    "moved": "the profile has moved away from what was confirmed",
+    "unconfirmed": "no second factor confirmed it",
+    "machine": "typed as software types",
+}
 SHOWN = 8
 _ACTIONS = {"allow": "Allowed", "step_up": "Second factor", "deny": "Denied"}
 
@@ -110,8 +117,13 @@ def _ended(completion: dict[str, Any] | Any) -> str:
         return "open"
     if completion["outcome"] != "succeeded":
         return str(completion["outcome"])
-    learned = ", learned" if completion.get("taught") else ""
+    learned = ", learned" if completion.get("taught") else _withheld(completion.get("withheld") or {})
     return ("second factor passed" if completion["second_factor"] else "signed in") + learned
+
+
+def _withheld(withheld: dict[str, str]) -> str:
+    why = withheld.get("password") or next(iter(withheld.values()), None)
+    return f", not learned ({_NOT_LEARNED[why]})" if why in _NOT_LEARNED else ""
 
 
 def _place(label: str, keys: int) -> str:

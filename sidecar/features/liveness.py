@@ -61,8 +61,16 @@ def machine_signs(hold: Floats, down_down: Floats) -> tuple[Sign, ...]:
     return tuple(found)
 
 
-def copied(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_down: Floats) -> bool:
-    """Whether the attempt nearly repeats one of k earlier ones, stored or merely seen: holds (k, n), down-downs (k, s).
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The earlier attempt that is most like this one. ``away``: mean deviation, ms. ``copied``: nearer than people are."""
+
+    away: float
+    copied: bool
+
+
+def nearest(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_down: Floats) -> Nearest | None:
+    """Compare with k earlier attempts, stored or merely seen: holds (k, n), down-downs (k, s). None where none can be.
 
     Jitter of up to about 5 ms a timing is seen through. The more attempts are remembered, the more often people repeat
     themselves by chance; 200 are what the threshold was set for. Raises ValueError on shapes that do not fit.
@@ -74,8 +82,18 @@ def copied(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_d
     away = np.abs(earlier - own)
     known = np.isfinite(away)
     count = known.sum(axis=1)
+    comparable = count >= FEWEST
+    if not comparable.any():
+        return None
     mean = np.where(known, away, 0.0).sum(axis=1) / np.maximum(count, 1)
-    return bool(((count >= FEWEST) & (mean <= np.minimum(COPY_MS * count, LARGEST_COPY_MS))).any())
+    near = comparable & (mean <= np.minimum(COPY_MS * count, LARGEST_COPY_MS))
+    return Nearest(float(mean[comparable].min()), bool(near.any()))
+
+
+def copied(hold: Floats, down_down: Floats, earlier_hold: Floats, earlier_down_down: Floats) -> bool:
+    """Tell whether the attempt nearly repeats an earlier one (``nearest``)."""
+    found = nearest(hold, down_down, earlier_hold, earlier_down_down)
+    return found is not None and found.copied
 
 
 def shared_text_signs(hold: Floats, down_down: Floats, usual: Usual) -> tuple[Sign, ...]:

@@ -35,6 +35,7 @@ class Signal:
 
 
 _PROVENANCE = ("typed", "pasted", "filled", "none", "unknown")
+_SIGNS = ("none", "too_regular", "quantised", "impossible_speed", "too_usual", "unrelated")
 _REQUEST = "risk.context.request.facts"
 
 _REQUESTED = (
@@ -117,16 +118,16 @@ _BEHAVIOR = (
         "risk.fusion.probability", "behavior", low=0.0, high=1.0,
     ),
     Signal(
-        "bot.timing_spread", "double",
-        "spread of the times between keys (median absolute deviation over median); a script with a fixed delay is at 0, "
-        "none of the 20,400 entries of the CMU set below .027",
-        "risk.context.machine.timing_spread", "behavior", low=0.0,
+        "bot.sign", "string",
+        "what speaks for software in how the deciding field was typed (docs/evaluation.md has the thresholds); none where "
+        "nothing does, missing below four steps between keys or without timings by position",
+        "risk.context.machine.look", "behavior", values=_SIGNS,
     ),
     Signal(
         "replay.nearest", "double",
-        "mean difference to the most similar earlier entry of the field; 4.3 is the least in the CMU set, over 60 earlier "
-        "entries of the same person",
-        "risk.context.machine.nearest_entry", "behavior", unit="ms", low=0.0,
+        "mean difference to the most similar earlier entry of the deciding field, stored or merely seen; where that is "
+        "nearer than people come, keystroke.cause is replayed",
+        "risk.context.machine.look", "behavior", unit="ms", low=0.0,
     ),
 )  # fmt: skip
 

@@ -19,9 +19,11 @@ QUANTILE = 0.9  # of a person's own scores, below which an unconfirmed login may
 PER_DAY = 5
 ANCHOR = 10  # confirmed samples that are kept however old they are
 FEWEST_SCORES = 10  # below this the quantile is unknown, and nothing unconfirmed is learned
-FARTHEST = 4.0  # usual deviations between the centres of anchor and newest samples, mean over features
+FARTHEST = 2.0  # usual deviations between the centres of anchor and newest samples, mean over features; 5% of CMU's
+# people are as far after 40 to 180 logins of their own, half of all other people are farther
+FAR = 1.2  # from here on in one direction counts
 FEWEST_COMPARED = 8
-_STEADY = 0.8
+_STEADY = 0.7
 
 
 class Learning(StrEnum):
@@ -30,6 +32,8 @@ class Learning(StrEnum):
     LEARN = "learn"
     TOO_FAR = "too_far"  # accepted, but not near enough to learn from unconfirmed
     ENOUGH_TODAY = "enough_today"
+    UNCONFIRMED = "unconfirmed"  # the profile is not ready, and no second factor confirmed
+    MACHINE = "machine"  # typed as software types
     MOVED = "moved"  # the profile has moved far from its anchor; a second factor must confirm
 
 
@@ -45,8 +49,8 @@ class Movement:
 
     @property
     def alarming(self) -> bool:
-        """Far, and going on in the same direction."""
-        return self.deviations > FARTHEST and self.steady > _STEADY
+        """Too far, or far and going on in the same direction."""
+        return self.deviations > FARTHEST or (self.deviations > FAR and self.steady > _STEADY)
 
 
 def learning(

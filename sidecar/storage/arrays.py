@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats, Layout, Probe, Template
+from sidecar.domain.entries import Entries
 from sidecar.errors import StorageFailed
 
 _MAGIC = b"GKA1"
@@ -93,6 +94,42 @@ def unpack_probe(raw: bytes) -> Probe:
         return Probe(str(meta["field"]), layout, arrays["values"], kinds, ("",) * len(kinds))
     except KeyError as missing:
         raise StorageFailed(f"a stored probe lacks {missing}") from None
+
+
+def pack_entries(entries: Entries) -> bytes:
+    """Encode a list of earlier entries; scores in single precision."""
+    arrays = {
+        "at": entries.at.astype("<f8"),
+        "llr": entries.llr.astype("<f4"),
+        "ended": entries.ended,
+        "stored": entries.stored,
+        "length": entries.length.astype("<i4"),
+        "hold": entries.hold,
+        "down_down": entries.down_down,
+    }
+    return _pack("entries", {"model": entries.model}, arrays)
+
+
+def unpack_entries(raw: bytes) -> Entries:
+    """Decode a list of earlier entries. Raises StorageFailed."""
+    meta, arrays = _unpack("entries", raw)
+    try:
+        found = Entries(
+            str(meta["model"]),
+            arrays["at"].astype(np.float64),
+            arrays["llr"].astype(np.float64),
+            arrays["ended"].astype(np.uint8),
+            arrays["stored"].astype(np.uint8),
+            arrays["length"].astype(np.int32),
+            arrays["hold"].astype(np.float16),
+            arrays["down_down"].astype(np.float16),
+        )
+    except KeyError as missing:
+        raise StorageFailed(f"stored entries lack {missing}") from None
+    rows = {len(part) for part in (found.at, found.llr, found.ended, found.stored, found.length, found.hold)}
+    if len(rows) > 1 or found.hold.ndim != 2 or found.hold.shape != found.down_down.shape:
+        raise StorageFailed("stored entries are not of one length")
+    return found
 
 
 def _pack(kind: str, meta: dict[str, str | int | float], arrays: Mapping[str, NDArray[Any]]) -> bytes:

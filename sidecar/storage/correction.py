@@ -6,7 +6,7 @@ from dataclasses import replace
 from sidecar.domain.decisions import Evidence
 from sidecar.errors import SealBroken
 from sidecar.ports import Assertion, AuditEntry, Keys, ProfileKey, Restored
-from sidecar.storage import checkpoints, evidence
+from sidecar.storage import checkpoints, entries, evidence
 from sidecar.storage.arrays import pack_probe, pack_template
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
@@ -19,6 +19,7 @@ _PERSONAL = (
     "templates",
     "checkpoints",
     "waiting_probes",
+    "entries",
     "recorded",
     "provenance",
     "directory",
@@ -28,7 +29,7 @@ _PERSONAL = (
     "failed_logins",
     "marks",
 )
-_BY_FIELD = ("samples", "templates", "checkpoints", "waiting_probes")
+_BY_FIELD = ("samples", "templates", "checkpoints", "waiting_probes", "entries")
 
 
 class SqlCorrection:
@@ -76,6 +77,7 @@ class SqlCorrection:
             connection.execute(
                 "DELETE FROM waiting_probes WHERE tenant = ? AND subject = ? AND at >= ?", (tenant, subject, since)
             )
+            entries.take_back(connection, self._keys, tenant, subject, since)
             # How the password gets there is kept without times: whoever was in may have made it a habit.
             connection.execute("DELETE FROM provenance WHERE tenant = ? AND subject = ?", (tenant, subject))
             drop_since(connection, self._keys, tenant, subject, since)

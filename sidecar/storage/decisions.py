@@ -10,6 +10,7 @@ import structlog
 from sidecar.errors import CaptureUsed, IdempotencyConflict, SealBroken
 from sidecar.keyring import Seal, vouched
 from sidecar.ports import DecisionRecord, Keys, StoredDecision
+from sidecar.storage import entries
 from sidecar.storage.arrays import pack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
@@ -44,6 +45,7 @@ class SqlDecisions:
                 (record.id, record.tenant, record.issuer, record.subject, record.at, body),
             )
             _keep_evidence(connection, record, seal)
+            entries.keep(connection, self._keys, record.tenant, record.subject, record.entries, record.watched)
             connection.execute(
                 "INSERT INTO directory VALUES (?, ?, ?) ON CONFLICT (tenant, subject) DO UPDATE SET sealed = excluded.sealed",
                 (record.tenant, record.subject, directory),

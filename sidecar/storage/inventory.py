@@ -100,6 +100,13 @@ INVENTORY: tuple[Table, ...] = (
     ),
     Table(
         "data",
+        "entries",
+        "to know typing again that nearly repeats an earlier entry (replay), and to tell whether scores tell people apart",
+        "the newest 200 logins and 300 samples of a profile, retention.samples_days; until the field is reset",
+        _columns(f"{_PROFILE} oldest_at:technical newest_at:technical sealed:behaviour:own-key"),
+    ),
+    Table(
+        "data",
         "probe_digests",
         "to know the very same timings again (replay)",
         "retention.digests_days",

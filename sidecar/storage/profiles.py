@@ -9,8 +9,9 @@ import msgspec
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample
 from sidecar.domain.decisions import Action, Evidence
+from sidecar.domain.entries import Entry
 from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Opener, Profile, ProfileKey, Remembered, StoredDecision
-from sidecar.storage import checkpoints, evidence
+from sidecar.storage import checkpoints, entries, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
@@ -57,6 +58,7 @@ class SqlProfiles:
                 read_consent(self._db, mine, tenant, subject),
                 tuple(row[0] for row in running),
                 read_past(self._db, mine, tenant, subject),
+                entries.read(self._db, mine, tenant, subject),
             )
 
         return await self._db.reading(job)
@@ -129,6 +131,7 @@ class SqlProfiles:
                 "DELETE FROM waiting_probes WHERE decision = ? RETURNING field", (decision.id,)
             )
             fields = {row[0] for row in waiting.fetchall()}
+            entries.note_ended(connection, self._keys, decision, completion)
             taught = []
             if completion["outcome"] == "succeeded":
                 if completion["second_factor"]:
@@ -209,6 +212,8 @@ class SqlProfiles:
             " confirmed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*parts(key), decision_id, kind, at, sealed, model, int(confirmed)),
         )
+        entry = Entry(key.field, key.context, lesson.probe, lesson.at, None, "")
+        entries.note_learned(connection, self._keys, key, entry)
         dropped = _trim(connection, key)
         kept = evidence.window(connection, self._keys, key)
         standing = evidence.held(connection, self._keys, key)

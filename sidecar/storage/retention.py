@@ -9,7 +9,7 @@ import structlog
 from sidecar.config import RetentionSettings
 from sidecar.errors import SealBroken
 from sidecar.ports import Keys, ProfileKey
-from sidecar.storage import checkpoints, evidence, surroundings
+from sidecar.storage import checkpoints, entries, evidence, surroundings
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import KEY, Models, parts
 
@@ -71,6 +71,11 @@ class SqlRetention:
             done["samples"] += aged
         while await self._db.write(lambda c: surroundings.trim(c, self._keys, now - rules.logins_days * DAY)):
             pass
+        cutoff = now - rules.samples_days * DAY
+        while aged := await self._db.write(
+            lambda connection: entries.age(connection, self._keys, cutoff, PROFILES_AT_ONCE)
+        ):
+            done["entries"] = done.get("entries", 0) + aged
         return done | await self._db.write(_unreferenced)
 
     def _aged(self, connection: Connection, cutoff: float) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sidecar.errors import StorageFailed
 from sidecar.ports import Keys, ProfileKey
-from sidecar.storage import checkpoints, subjects, surroundings
+from sidecar.storage import checkpoints, entries, subjects, surroundings
 from sidecar.storage.database import Database
 from sidecar.storage.decisions import body_place
 from sidecar.storage.evidence import STANDING, sample_place, template_for, template_place
@@ -92,6 +92,13 @@ _SEALED: tuple[tuple[str, str, str, str, Place], ...] = (
         f"{_KEYED}, id",
         checkpoints.STANDING,
         lambda tenant, subject, row: checkpoints.place(_key(tenant, subject, row), row[3], *row[4:]),
+    ),
+    (
+        "entries",
+        "sealed",
+        _KEYED,
+        "oldest_at, newest_at",
+        lambda tenant, subject, row: entries.place(_key(tenant, subject, row), row[3], row[4]),
     ),
     (
         "waiting_probes",

@@ -17,7 +17,7 @@ from sidecar.storage.database import Connection, Database
 COLUMNS = "consent, version, consent_at, confirmed, recording, paused_at"
 
 # What a person's withdrawal takes away: everything that was measured. Decisions stay as the record of what was done.
-MEASURED = ("samples", "templates", "checkpoints", "waiting_probes", "recorded")
+MEASURED = ("samples", "templates", "checkpoints", "waiting_probes", "entries", "recorded")
 
 
 class SqlSubjects:

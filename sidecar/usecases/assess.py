@@ -50,6 +50,7 @@ from sidecar.risk.context import history
 from sidecar.risk.fusion import level
 from sidecar.risk.judge import Known, facts, judge, shadow_scores
 from sidecar.scoring.contract import OneClassDetector
+from sidecar.usecases.entered import entered, looked_at
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
@@ -132,19 +133,24 @@ class Assessor:
         known = self._known(remembered.profiles, context, now)
         judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
-        if digests and await self.decisions.seen(attempt.tenant, digests):
+        live = looked_at(judgement, remembered.entries)
+        if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
             judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
         consent = remembered.consent.under(idp.legal_basis)
         around = self.watcher.look(attempt, idp, remembered.past, now)
-        seen = around.facts | facts(
-            judgement,
-            known,
-            action=attempt.action,
-            client=attempt.client,
-            usual=remembered.usual,
-            prior=policy.prior,
-            consent=consent,
-            gpc=attempt.gpc or gathered.gpc,
+        seen = (
+            around.facts
+            | facts(
+                judgement,
+                known,
+                action=attempt.action,
+                client=attempt.client,
+                usual=remembered.usual,
+                prior=policy.prior,
+                consent=consent,
+                gpc=attempt.gpc or gathered.gpc,
+            )
+            | live.facts()
         )
         verdict = decide(policy, seen, now)
         answer = Answer(
@@ -171,6 +177,8 @@ class Assessor:
             uses=gathered.uses,
             digests=digests,
             waiting=judgement.probes,
+            entries=entered(judgement, known, now),
+            watched=judgement.deciding,
             outbox=tuple(_effects(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
             entry=entry if self.settings.audit.mode == "strict" else None,

@@ -1,8 +1,6 @@
 """Take the report of how a login ended, and learn from it when it may teach.
 
-Only a login that succeeded as a whole teaches. Until a profile is ready, its samples must be confirmed by a second
-factor, unless the client says that the password suffices: a thief of a password must not enroll himself. A ready profile
-also learns from logins that matched clearly (``ENOUGH_LLR``), a stricter bar than accepting.
+Only a login that succeeded as a whole teaches; what of it may teach is said in ``usecases.teaching``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +12,14 @@ from sidecar.domain.biometrics import Probe, ProfileState
 from sidecar.domain.decisions import Action, Evidence, Outcome
 from sidecar.errors import BadRequest, NotFound
 from sidecar.ports import Assertion, Decisions, Learning, Lesson, Profile, ProfileKey, Profiles, StoredDecision
+from sidecar.scoring.contract import OneClassDetector
+from sidecar.scoring.updates import Learning as Verdict
 from sidecar.usecases.in_force import InForce
+from sidecar.usecases.teaching import Asked, may_teach
+
+Taught = tuple[Sequence[Lesson], Mapping[str, str]]  # what is learned, and by field why the rest is not
 
 OUTCOMES = ("succeeded", "failed", "abandoned")
-ENOUGH_LLR = -1.0
 COMPLETION_SECONDS = 3600
 
 
@@ -31,6 +33,7 @@ class Completer:
     learning: Learning
     clock: Callable[[], float]
     policies: InForce
+    detectors: Mapping[str, OneClassDetector]
 
     async def complete(
         self,
@@ -51,31 +54,33 @@ class Completer:
         if decision is None or decision.issuer != issuer:
             raise NotFound("no such decision")
         lessons: Sequence[Lesson] = ()
+        withheld: Mapping[str, str] = {}
         if outcome == "succeeded" and now - decision.at <= COMPLETION_SECONDS and not self.settings.learning.frozen:
-            lessons = await self._lessons(decision, second_factor=second_factor, now=now)
+            lessons, withheld = await self._lessons(decision, second_factor=second_factor, now=now)
         completion = {
             "outcome": outcome,
             "second_factor": second_factor,
             "sid": sid,
             "at": now,
             "taught": [lesson.key.field for lesson in lessons],
+            "withheld": dict(withheld),
         }
         # Let in although a second factor was asked for: that may be a thief, who must not make a habit of anything.
         remember = second_factor or decision.body["answer"]["action"] == Action.ALLOW
         return await self.learning.complete(decision, completion, lessons, assertion, remember=remember)
 
-    async def _lessons(self, decision: StoredDecision, *, second_factor: bool, now: float) -> list[Lesson]:
+    async def _lessons(self, decision: StoredDecision, *, second_factor: bool, now: float) -> Taught:
         idp = self.settings.idp(decision.issuer)
         client = idp.client(str(decision.body["client"]))
         rules = self.settings.learning
         remembered = await self.profiles.remembered(decision.tenant, decision.subject, now)
         consent = remembered.consent.under(idp.legal_basis)
         if consent.bars() or not (consent.confirmed or second_factor):
-            return []
+            return (), {}
         found = {(item.key.field, item.key.context): item for item in remembered.profiles if item.serving}
         taught = await self.learning.taught_since(decision.tenant, decision.subject, now - 86_400)
         context = str(decision.body["context"])
-        lessons = []
+        lessons, withheld = [], {}
         for probe in await self.learning.waiting(decision.tenant, decision.id):
             profile = found.get((probe.field, context))
             state = (
@@ -83,18 +88,27 @@ class Completer:
                 if profile
                 else ProfileState.NONE
             )
-            allowed = second_factor or (
-                _matched_clearly(decision, probe) if state is ProfileState.READY else client.password_suffices
+            asked = Asked(
+                probe=probe,
+                state=state,
+                evidence=_evidence(decision, state, second_factor=second_factor),
+                llr=_llr(decision.body["scores"], probe.field),
+                matched=decision.body["facts"]["keystroke.outcome"] == Outcome.MATCH,
+                machine=decision.body["facts"].get("bot.sign") not in (None, "none"),
+                suffices=client.password_suffices,
+                taught={kind: count for (field, kind), count in taught.items() if field == probe.field},
             )
-            evidence = _evidence(decision, state, second_factor=second_factor)
-            today = sum(count for (field, _), count in taught.items() if field == probe.field)
-            unlike = evidence is Evidence.UNLIKE and taught.get((probe.field, evidence), 0) >= rules.unlike_per_day
-            if allowed and not unlike and today < rules.samples_per_day:
-                key = ProfileKey(decision.tenant, decision.subject, "keystroke", probe.field, context)
-                confirmed = _confirmed(profile, state, second_factor=second_factor)
-                model = profile.template.detector if profile else ""
-                lessons.append(Lesson(key, probe, evidence, now, confirmed, model, self._fits(decision, probe)))
-        return lessons
+            detector = self.detectors[profile.template.detector] if profile else None
+            verdict = may_teach(asked, rules, remembered.entries.get((probe.field, context)), detector)
+            if verdict is not Verdict.LEARN:
+                withheld[probe.field] = str(verdict)
+                continue
+            key = ProfileKey(decision.tenant, decision.subject, "keystroke", probe.field, context)
+            confirmed = _confirmed(profile, state, second_factor=second_factor)
+            model = profile.template.detector if profile else ""
+            fits = self._fits(decision, probe)
+            lessons.append(Lesson(key, probe, asked.evidence, now, confirmed, model, fits))
+        return lessons, withheld
 
     def _fits(self, decision: StoredDecision, probe: Probe) -> bool | None:
         """Tell whether the coming model would have asked for no more than the serving one; None where it said nothing."""
@@ -118,12 +132,6 @@ def _evidence(decision: StoredDecision, state: ProfileState, *, second_factor: b
         return Evidence.PASSWORD_ONLY
     mismatched = decision.body["facts"]["keystroke.outcome"] == Outcome.MISMATCH
     return Evidence.UNLIKE if mismatched and state is ProfileState.READY else Evidence.SECOND_FACTOR
-
-
-def _matched_clearly(decision: StoredDecision, probe: Probe) -> bool:
-    if decision.body["facts"]["keystroke.outcome"] != Outcome.MATCH:
-        return False
-    return any(score["field"] == probe.field and score["llr"] <= ENOUGH_LLR for score in decision.body["scores"])
 
 
 def _confirmed(profile: Profile | None, state: ProfileState, *, second_factor: bool) -> bool:

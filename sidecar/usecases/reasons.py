@@ -10,7 +10,7 @@ _CAUSES = {
     Cause.MALFORMED: "what the browser sent is not a capture",
     Cause.EXPIRED: "the capture was older than ten minutes",
     Cause.FOREIGN: "the capture belongs to another login attempt, page or origin",
-    Cause.REPLAYED: "the capture, or the very same timings, served a decision before",
+    Cause.REPLAYED: "the capture served a decision before, or the typing is a copy of an earlier entry",
     Cause.INCOMPLETE: "a part of the capture did not arrive",
     Cause.IMPLAUSIBLE: "the capture claims more time than has passed",
     Cause.PASTED: "the field was pasted, not typed",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sidecar.config import Settings
 from sidecar.domain.consent import Consent, ConsentState
+from sidecar.domain.entries import Ended, Entries
 from sidecar.domain.surroundings import MarkKind, Past
 from sidecar.errors import BadRequest, NotFound
 from sidecar.keyring import Keyring
@@ -88,6 +89,12 @@ class Rights:
             for profile in await self.profiles.find(tenant, pseudonym)
             if profile.serving
             for sample in await self.profiles.samples(profile.key)
+        ]
+        now = self.clock()
+        found["entries"] = [
+            {"field": field, "input": context, **entry}
+            for (field, context), kept in (await self.profiles.remembered(tenant, pseudonym, now)).entries.items()
+            for entry in _entries(kept)
         ]
         found["decisions"] = [
             {
@@ -233,6 +240,24 @@ def _surroundings(past: Past) -> dict[str, Any]:
         "failed_logins": [{"at": moment(failure.at), "browser": failure.device} for failure in past.failures],
         "mark": {"is": past.mark.kind, "until": moment(past.mark.expires)} if past.mark else None,
     }
+
+
+def _entries(kept: Entries) -> list[dict[str, Any]]:
+    """Return earlier entries as a person reads them."""
+    return [
+        {
+            "at": moment(float(kept.at[i])),
+            "ended": Ended(int(kept.ended[i])).name.lower(),
+            "learned": bool(kept.stored[i]),
+            "holds_ms": _numbers(kept.hold[i, : kept.length[i]].tolist()),
+            "steps_ms": _numbers(kept.down_down[i, : kept.length[i]].tolist()),
+        }
+        for i in range(len(kept))
+    ]
+
+
+def _numbers(timings: list[float]) -> list[float | None]:
+    return [None if math.isnan(value) else round(value, 1) for value in timings]
 
 
 def moment(at: float | None) -> str | None:

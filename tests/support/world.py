@@ -42,6 +42,7 @@ TABLES = (
     "past_logins",
     "failed_logins",
     "marks",
+    "entries",
 )
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from sidecar.domain.biometrics import Kind
+from sidecar.domain.biometrics import Kind, Probe
+from sidecar.domain.entries import Entries, Entry, added, nothing
 from sidecar.domain.surroundings import Failure, Mark, Past, PastLogin, Spot
 from sidecar.errors import ConfigInvalid
 from sidecar.geography import GeoDatabase
@@ -32,6 +34,16 @@ def past(days: float = 1.0, **more: Any) -> PastLogin:
 
 ASKED = request.Asked("https://idp", "main", "ann", ("reader",), None, "192.0.2.7", "allow", "high")
 KINDS = np.tile(np.array([Kind.HOLD, Kind.DOWN_DOWN, Kind.UP_DOWN], dtype=np.uint8), 6)
+PROBE = Probe("password", "positions", np.linspace(80, 240, 18), KINDS, ("",) * 18)
+
+
+def earlier(of: Probe, *away: float) -> Entries:
+    """A list of entries that differ from a probe by so many ms in every hold and down-down time."""
+    made = nothing()
+    for number, shift in enumerate(away):
+        shifted = replace(of, values=of.values + np.where(of.kinds == Kind.UP_DOWN, 0.0, shift))
+        made = added(made, Entry("password", "keyboard", shifted, NOW - 100 + number, None, ""))
+    return made
 
 
 def around(**changed: Any) -> Around:
@@ -247,34 +259,27 @@ class TestHours:
 
 
 class TestMachine:
-    def test_a_fixed_delay_has_no_spread(self) -> None:
-        values = np.tile([80.0, 120.0, 40.0], 6)
-        assert machine.timing_spread(values, KINDS) == 0.0
+    def test_sco3_a_fixed_delay_is_a_sign_and_a_person_shows_none(self) -> None:
+        steady = replace(PROBE, values=np.tile([80.0, 120.0, 40.0], 6))
+        assert machine.look(steady, None).facts() == {"bot.sign": "too_regular", "replay.nearest": None}
+        assert machine.look(PROBE, None).facts()["bot.sign"] == "none"
 
-    def test_spread_against_a_figure_by_hand(self) -> None:
-        values = np.full(18, np.nan)
-        values[KINDS == Kind.DOWN_DOWN] = [100, 110, 120, 130, 200, np.nan]
-        assert machine.timing_spread(values, KINDS) == pytest.approx(10 / 120)
-
-    def test_too_few_intervals_say_nothing(self) -> None:
-        values = np.full(18, np.nan)
-        values[KINDS == Kind.DOWN_DOWN] = [100, 110, 120, 130, np.nan, np.nan]
-        assert machine.timing_spread(values, KINDS) is None
-        assert machine.timing_spread(-np.ones(18), KINDS) is None
+    def test_too_little_or_a_summary_says_nothing(self) -> None:
+        few = replace(PROBE, values=np.where(np.arange(18) < 10, PROBE.values, np.nan))
+        assert machine.look(few, None).signs is None
+        assert machine.look(replace(PROBE, layout="summary"), earlier(PROBE, 0.0)) == machine.Liveness()
+        assert machine.look(None, earlier(PROBE, 0.0)) == machine.Liveness()
 
     def test_the_nearest_earlier_entry(self) -> None:
-        values = np.arange(10.0)
-        earlier = np.stack([values + 30, values + 2, values - 7])
-        assert machine.nearest_entry(values, earlier) == 2.0
-        assert machine.nearest_entry(values, values[None]) == 0.0
+        found = machine.look(PROBE, earlier(PROBE, 30.0, 12.0, -17.0))
+        assert found.facts()["replay.nearest"] == pytest.approx(12.0, abs=0.2)
+        assert not found.copied
+        assert machine.look(PROBE, earlier(PROBE, 30.0, 1.0)).copied
 
-    def test_entries_that_cannot_be_compared_are_left_out(self) -> None:
-        values = np.arange(10.0)
-        sparse = np.where(np.arange(10) < 7, values, np.nan)
-        assert machine.nearest_entry(values, sparse[None]) is None
-        assert machine.nearest_entry(values, np.stack([sparse, values + 50])) == 50.0
-        assert machine.nearest_entry(values, np.empty((0, 10))) is None
-        assert machine.nearest_entry(values, np.empty((3, 9))) is None
+    def test_entries_of_another_length_are_no_copies(self) -> None:
+        shorter = Probe("password", "positions", PROBE.values[:15], KINDS[:15], ("",) * 15)
+        assert machine.look(PROBE, earlier(shorter, 0.0)).nearest is None
+        assert machine.look(PROBE, nothing()).nearest is None
 
 
 class TestMarksAndSessions:

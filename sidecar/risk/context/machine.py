@@ -1,41 +1,63 @@
-"""Signs that a machine typed: a rhythm without spread, or an entry that was seen before."""
+"""What speaks for software in one login: signs in the typing itself, and an earlier entry that it nearly repeats.
+
+The checks and their thresholds are those of ``sidecar/features/liveness.py``; here they meet a login's deciding field.
+Slow typing, long holds and gaps are no signs. A sign asks for a second factor under the shipped policies, never more.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Floats, Kind
+from sidecar.domain.biometrics import Floats, Probe
+from sidecar.domain.decisions import SignalValue
+from sidecar.domain.entries import Entries, timings
+from sidecar.features import liveness
+from sidecar.features.liveness import Nearest, Sign, Usual
 
-FEWEST_INTERVALS = 5
-FEWEST_SHARED = 8
+SIGNS = ("none", *(str(sign) for sign in Sign if sign is not Sign.COPIED))
 
 
-def timing_spread(values: Floats, kinds: NDArray[np.uint8]) -> float | None:
-    """Return the median absolute deviation of the down-down times over their median; None below five of them.
-
-    ``values``, ``kinds``: shape (d,), as in ``Probe``. A script that waits the same time after each key is at 0; the
-    figure says nothing about one that draws its waits from a distribution.
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What was found. ``signs``: None where too little was typed, or not by position. ``nearest``: None where no earlier
+    entry can be compared.
     """
-    intervals = values[(kinds == Kind.DOWN_DOWN) & np.isfinite(values)]
-    if intervals.size < FEWEST_INTERVALS:
-        return None
-    middle = float(np.median(intervals))
-    if middle <= 0.0:
-        return None
-    return float(np.median(np.abs(intervals - middle))) / middle
+
+    signs: tuple[Sign, ...] | None = None
+    nearest: Nearest | None = None
+
+    @property
+    def copied(self) -> bool:
+        """Whether this nearly repeats an earlier entry."""
+        return self.nearest is not None and self.nearest.copied
+
+    def facts(self) -> dict[str, SignalValue]:
+        """Name what was found for the policy: the first sign that holds."""
+        first = None if self.signs is None else str(next(iter(self.signs), "none"))
+        return {"bot.sign": first, "replay.nearest": None if self.nearest is None else self.nearest.away}
 
 
-def nearest_entry(values: Floats, earlier: Floats) -> float | None:
-    """Return the mean absolute difference (ms) to the most similar earlier entry; None where none can be compared.
+def look(probe: Probe | None, earlier: Entries | None, usual: Usual | None = None) -> Liveness:
+    """Look at the deciding field's probe. ``earlier``: entries of that field; ``usual``: of a text declared as shared."""
+    if probe is None or probe.layout != "positions":
+        return Liveness()
+    hold, down_down = timings(probe)
+    signs: tuple[Sign, ...] | None = None
+    if int(np.isfinite(down_down).sum()) >= liveness.FEWEST:
+        signs = liveness.machine_signs(hold, down_down)
+        if usual is not None and (usual.hold.shape, usual.down_down.shape) == (hold.shape, down_down.shape):
+            signs += liveness.shared_text_signs(hold, down_down, usual)
+    return Liveness(signs, _nearest(hold, down_down, earlier))
 
-    ``values``: shape (d,), ms; ``earlier``: shape (k, d), ms, of the same field and layout. Entries that share fewer than
-    eight timings with this one are left out.
-    """
-    if earlier.ndim != 2 or earlier.shape[0] == 0 or earlier.shape[1] != values.shape[0]:
+
+def is_copy(probe: Probe, earlier: Entries) -> bool:
+    """Tell whether a probe nearly repeats one of earlier entries."""
+    return look(probe, earlier).copied
+
+
+def _nearest(hold: Floats, down_down: Floats, earlier: Entries | None) -> Nearest | None:
+    if earlier is None or not len(earlier):
         return None
-    apart = np.abs(earlier - values)
-    known = np.isfinite(apart)
-    enough = known.sum(axis=1) >= FEWEST_SHARED
-    if not enough.any():
-        return None
-    sums = np.where(known, apart, 0.0).sum(axis=1)
-    return float((sums[enough] / known.sum(axis=1)[enough]).min())
+    holds, steps = earlier.like(hold.size)
+    n = holds.shape[1]
+    return liveness.nearest(hold[:n], down_down[:n], holds, steps)

@@ -1,0 +1,5 @@
+-- Earlier entries of each field: to know typing again that was seen before, and how well scores tell a person from others.
+CREATE TABLE entries (
+  tenant TEXT, subject TEXT, modality TEXT, field TEXT, context TEXT, oldest_at $real NOT NULL, newest_at $real NOT NULL,
+  sealed $bytes NOT NULL, PRIMARY KEY (tenant, subject, modality, field, context));
+CREATE INDEX entries_oldest ON entries (oldest_at);
