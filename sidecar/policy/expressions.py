@@ -74,6 +74,24 @@ class Known:
     shown: dict[tuple[str, ...], dict[str, SignalValue]] = field(default_factory=dict)
 
 
+# Slips of the pen from other languages, and what CEL writes instead.
+_LOOKS_LIKE = 'CEL expressions look like: keystroke.outcome == "mismatch"'
+_SLIPS = (
+    (re.compile("[\u2018\u2019\u201c\u201d]"), "write straight quotes"),
+    (re.compile(r"^\s*$"), "the expression is empty; write one, or take the line out"),
+    (re.compile(r"\b(?:and|or|not)\b", re.IGNORECASE), "CEL writes && for and, || for or, ! for not"),
+    (re.compile(r"=>|=<|<>|==="), "CEL compares with ==, !=, <, <=, >, >="),
+    (re.compile(r"(?<![=!<>])=(?!=)"), "== compares; a single = means nothing here"),
+    (re.compile(r"\d\s*%"), "shares are numbers from 0.0 to 1.0, without a percent sign"),
+    (
+        re.compile(r"\b(?:is|like|between|contains)\b", re.IGNORECASE),
+        _LOOKS_LIKE + '; texts: x.contains("a"), x.startsWith("a")',
+    ),
+)
+_PATTERN = re.compile(r"""\.matches\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*\)""")
+_DECIMAL = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:[eE][+-]?\d+)")
+
+
 def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Known:
     """Check facts against the registry. ``names``: the signals that will be read; others are not looked at."""
     values: dict[str, SignalValue] = {}
@@ -139,7 +157,8 @@ def _compiled(text: str) -> tuple[Any, tuple[str, ...]]:
     try:
         compiled = _environment.compile(text)
     except RuntimeError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), bare) from None
+    _refuse_patterns(text)
     if compiled.return_type() != cel.Type.BOOL:
         raise ExpressionInvalid("the expression is not a yes-or-no question", 1, "compare the signal with a value")
     return compiled, _names(compiled.serialize())
@@ -154,7 +173,18 @@ def _names(serialized: bytes) -> tuple[str, ...]:
     return tuple(name for name in SIGNALS if b"\x0a" + bytes([len(name)]) + name.encode() in serialized)
 
 
-def _invalid(raw: str) -> ExpressionInvalid:
+def _refuse_patterns(text: str) -> None:
+    """Refuse a pattern that the engine cannot read, and a number that is none: both are errors at every login."""
+    for found in _PATTERN.finditer(text):
+        said = _environment.compile(f'"".matches({found[1]})').eval(_environment.Activation({})).value()
+        if not isinstance(said, bool):
+            raise ExpressionInvalid("the pattern of matches() cannot be read", found.start(1) + 1, "patterns are RE2")
+    for found in _DECIMAL.finditer(_STRINGS.sub('""', text)):
+        if not math.isfinite(float(found[0])):
+            raise ExpressionInvalid(f"{found[0]} is no finite number", found.start() + 1, "write a smaller one")
+
+
+def _invalid(raw: str, bare: str) -> ExpressionInvalid:
     found = _POSITION.search(raw)
     message, column = (found.group(3), int(found.group(2))) if found else (raw.splitlines()[0], 1)
     hint = "expressions are CEL over the signals of docs/policies.md"
@@ -162,10 +192,13 @@ def _invalid(raw: str) -> ExpressionInvalid:
         hint = f"the signals that exist are in docs/policies.md{_alike(undeclared[1])}"
     elif "(double, int)" in message or "(int, double)" in message:
         hint = "write the number like the signal's type: 1.0 for a double, 1 for an int"
+    elif "'@in'" in message:
+        hint = 'after in: a list, as in ["known", "new"], or a signal that is one'
     elif "no matching overload" in message:
         hint = "the two sides have different types"
     elif "Syntax error" in message:
-        hint = 'CEL expressions look like: keystroke.outcome == "mismatch"'
+        message = message.partition(" expecting ")[0]
+        hint = next((advice for slip, advice in _SLIPS if slip.search(bare)), _LOOKS_LIKE)
     return ExpressionInvalid(message.replace(" (in container '')", ""), column, hint)
 
 
