@@ -47,6 +47,7 @@ from sidecar.storage.database import Database
 from sidecar.storage.decisions import SqlDecisions
 from sidecar.storage.evidence import Models
 from sidecar.storage.keystore import SqlKeys
+from sidecar.storage.last_good import LastGoodFile
 from sidecar.storage.outbox import SqlOutbox
 from sidecar.storage.policies import SqlPolicies
 from sidecar.storage.postgres import Postgres
@@ -187,7 +188,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     async def check(version: PolicyVersion) -> Policy:
         return await checked(version, signers)
 
-    policies = InForce(policy, published, check, clock)
+    policies = InForce(policy, published, check, clock, last=LastGoodFile(settings.data_dir))
     assessor = Assessor(
         settings=settings,
         policies=policies,

@@ -234,6 +234,16 @@ class Policies(Protocol):
         """Fill and empty slots, all of it or nothing. Raises PolicyConflict when they are no longer as they were seen."""
 
 
+class LastGood(Protocol):
+    """The last enforced policy that could be used, in a place of this sidecar's own. Both block."""
+
+    def load(self) -> PolicyVersion | None:
+        """Return the version that was kept, None where there is none that can be read."""
+
+    def keep(self, version: PolicyVersion) -> None:
+        """Keep a version in place of the one before."""
+
+
 class PolicyFares(Protocol):
     """How people fared under a policy."""
 
