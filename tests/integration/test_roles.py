@@ -156,7 +156,7 @@ async def _tried(case: Case, response: Any) -> bool:
 
 async def _published(case: Case, response: Any) -> bool:
     history = await case.world.inside.published.history(1)
-    return f"version+{history[0].number}+is" in response.headers["location"]
+    return f"version+{history[0].number}+" in response.headers["location"]
 
 
 async def _chain(case: Case, response: Any) -> bool:

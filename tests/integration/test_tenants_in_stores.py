@@ -436,7 +436,7 @@ async def _(at: Place) -> None:
 
 
 # Policies are the whole installation's: what a rule is about, providers and clients, stands in the file.
-INSTALLATION_WIDE = {"Policies", "PolicyFares"}
+INSTALLATION_WIDE = {"Policies", "PolicyFares", "LastGood"}
 
 
 def test_every_method_of_every_port_is_tried() -> None:
