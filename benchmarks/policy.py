@@ -1,7 +1,9 @@
 """Microseconds per decision for 10, 50 and 500 rules, beside bare CEL over the same leaves in the same run.
 
-``python -m benchmarks.policy [--json FILE]``. No rule is true, so every rule is looked at; each has two leaves of which
-the first decides in half of the rules. Two baselines evaluate exactly the leaves that must be evaluated and read the
+``python -m benchmarks.policy [--json FILE]``. Two kinds of leaves: ``plain`` ones (``signal op literal``), which the product
+answers itself, and ``general`` ones, for which it calls the engine. No rule is true, so every rule is looked at; each has
+two leaves of which the first decides in half of the rules. Two baselines evaluate exactly the leaves that must be evaluated
+and read the
 answers, without conditions, traces or values: ``dict`` hands the facts to each call, ``prepared`` makes one activation for
 all of them, which is the least that this library can be paid.
 """
@@ -32,8 +34,16 @@ TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, 
          "strings": cel.Type.List(cel.Type.STRING)}  # fmt: skip
 
 
-def leaves_of(index: int) -> tuple[str, str]:
+def leaves_of(index: int, kind: str) -> tuple[str, str]:
     """Two leaves of one rule; the figures make every leaf another one."""
+    if kind == "general":
+        firsts = (
+            f"keystroke.llr + 0.5 > {1.5 + index / 1000:.4f}",
+            f"travel.speed * 2.0 > {1800 + index}.0",
+            f"profile.samples - 1 < {39 + index}",
+            f'!client.id.startsWith("client-{index}")',
+        )
+        return firsts[index % 4], f"time.unusual - 0.1 > {0.4 + index / 2000:.5f}"
     firsts = (
         f"keystroke.llr > {1 + index / 1000:.4f}",
         f"travel.speed > {900 + index}.0",
@@ -43,12 +53,13 @@ def leaves_of(index: int) -> tuple[str, str]:
     return firsts[index % 4], f"time.unusual > {0.5 + index / 2000:.5f}"
 
 
-def policy_of(rules: int) -> bytes:
+def policy_of(rules: int, kind: str) -> bytes:
     """A policy of so many rules, none of which is true of FACTS."""
     causes = "\n".join(f"    {cause}: step_up" for cause in Cause)
+    conditions = [", ".join(json.dumps(leaf) for leaf in leaves_of(index, kind)) for index in range(rules)]
     body = "\n".join(
-        f"  - id: r{index}\n    when:\n      all: [{', '.join(json.dumps(leaf) for leaf in leaves_of(index))}]\n    then: step_up"
-        for index in range(rules)
+        f"  - id: r{index}\n    when:\n      all: [{condition}]\n    then: step_up"
+        for index, condition in enumerate(conditions)
     )
     return (
         f"schema: 1\nid: bench\nprior: 0.02\nbands: {{keystroke: {{mismatch_from: 0.9}}}}\nrules:\n{body}\noutcomes:\n"
@@ -92,12 +103,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     rows = []
-    for rules in (10, 50, 500):
-        policy = parse(policy_of(rules))
+    for kind, rules in ((kind, rules) for kind in ("plain", "general") for rules in (10, 50, 500)):
+        policy = parse(policy_of(rules, kind))
         prepared, with_dict, leaves = bare(policy)
         calls = prepared, with_dict, lambda made=policy: decide(made, FACTS, NOW)
         turns = [[microseconds(call, chosen.seconds) for call in calls] for _ in range(chosen.rounds)]
         row = {
+            "kind": kind,
             "rules": rules,
             "leaves": leaves,
             "prepared_us": statistics.median(turn[0] for turn in turns),
@@ -108,7 +120,7 @@ def main() -> None:
         }
         rows.append(row)
         print(
-            "{rules:4} rules, {leaves:4} leaves: decide {decide_us:7.1f} us; bare CEL prepared {prepared_us:7.1f} us "
+            "{kind:7} {rules:4} rules, {leaves:4} leaves: decide {decide_us:7.1f} us; bare CEL prepared {prepared_us:7.1f} us "
             "(ratio {to_prepared:.2f}), dict {dict_us:7.1f} us (ratio {to_dict:.2f})".format(**row)
         )
     if chosen.json:

@@ -26,7 +26,7 @@ async def checked(version: PolicyVersion, keys: Sequence[Ed25519PublicKey]) -> P
     """Verify, compile and test a version elsewhere, then compile it here. Raises PolicyInvalid."""
     name = version.name or "policy"
     verify(version.source, version.signature, keys, name)
-    await _tried(version, name)
+    await compiled(version, name)
     return parse(version.source, name)
 
 
@@ -36,7 +36,8 @@ def signature_beside(policy: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-async def _tried(version: PolicyVersion, name: str) -> None:
+async def compiled(version: PolicyVersion, name: str) -> None:
+    """Compile and test a version elsewhere. Raises PolicyInvalid."""
     tests = [[file, text] for file, text in version.tests]
     asked = json.dumps(
         {"name": name, "source": version.source.decode(errors="surrogateescape"), "tests": tests}

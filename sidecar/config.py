@@ -74,6 +74,7 @@ class RetentionSettings(_Frozen):
     """
 
     decisions_days: int = Field(default=180, ge=1, le=3650)
+    logins_days: int = Field(default=180, ge=1, le=3650)
     samples_days: int = Field(default=400, ge=1, le=3650)
     profile_days: int = Field(default=400, ge=1, le=3650)
     unlearned_days: int = Field(default=90, ge=1, le=3650)
@@ -81,6 +82,17 @@ class RetentionSettings(_Frozen):
     effects_days: int = Field(default=30, ge=1, le=3650)
     recorded_days: int = Field(default=30, ge=1, le=365)
     audit_days: int = Field(default=730, ge=1, le=3650)
+
+
+class ContextSettings(_Frozen):
+    """Signals from the surroundings of a login. ``city``, ``asn``: databases in MaxMind's format, as GeoLite2-City (or
+    -Country) and GeoLite2-ASN; without one, what it would say is missing. ``history``: whether completed logins are remembered
+    (browser, network, place, time); without, what compares with them is missing.
+    """
+
+    city: Path | None = None
+    asn: Path | None = None
+    history: bool = True
 
 
 class PublishingSettings(_Frozen):
@@ -142,6 +154,7 @@ class Settings(_Frozen):
     deadline_ms: int = Field(default=400, ge=20, le=10_000)
     idps: tuple[IdpSettings, ...] = Field(min_length=1)
     learning: LearningSettings = LearningSettings()
+    context: ContextSettings = ContextSettings()
     retention: RetentionSettings = RetentionSettings()
     audit: AuditSettings = AuditSettings()
     publishing: PublishingSettings = PublishingSettings()
@@ -231,6 +244,11 @@ def _checks(settings: Settings) -> list[tuple[bool, str]]:
             "keys.store in PostgreSQL needs the data there, too",
         ),
         *((not key.is_file(), f"{key} does not exist") for key in settings.publishing.keys),
+        *(
+            (not path.is_file(), f"{path} does not exist")
+            for path in (settings.context.city, settings.context.asn)
+            if path is not None
+        ),
         (not _witness(settings.audit.witness), "audit.witness must be file:PATH, syslog:ADDRESS or an https URL"),
         (settings.policy is not None and not settings.policy.is_file(), f"{settings.policy} does not exist"),
         (
@@ -261,6 +279,11 @@ def _anchored(settings: Settings, base: Path) -> Settings:
             "keys": _anchored_keys(settings.keys, at),
             "audit": settings.audit.model_copy(update={"witness": _anchored_file(settings.audit.witness, at)}),
             "policy": at(settings.policy) if settings.policy else None,
+            "context": settings.context.model_copy(
+                update={
+                    name: at(path) for name in ("city", "asn") if (path := getattr(settings.context, name)) is not None
+                }
+            ),
             "publishing": settings.publishing.model_copy(
                 update={"keys": tuple(at(key) for key in settings.publishing.keys)}
             ),

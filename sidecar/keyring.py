@@ -31,6 +31,7 @@ _TABLE_BUCKETS = {
     "entries": (4096, 20_480, 49_152, 98_304),  # a hundred of 16 characters need the second
     "waiting_batches": (1024, 4096, 17408),
     "user_keys": (64,),  # all of one size by nature
+    "marks": (64,),
     "subjects": (16,),  # empty: only what it vouches for counts
 }
 
@@ -79,6 +80,7 @@ class Keyring:
     """Everything derived from the root secrets, plus the ES256 key that signs our calls to identity providers."""
 
     captures: bytes
+    devices: bytes
     cookies: str
     signing: SigningKey
     tenants: Mapping[str, "TenantKeys"]
@@ -109,6 +111,7 @@ def keyring(root: bytes, roots: Mapping[str, bytes], signing: SigningKey) -> Key
     """Derive an installation's keys from its root secret and those of its tenants (32 bytes each)."""
     return Keyring(
         captures=derive(root, "capture tokens"),
+        devices=derive(root, "device cookies"),
         cookies=derive(root, "console cookies").hex(),
         signing=signing,
         tenants={

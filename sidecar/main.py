@@ -28,8 +28,10 @@ from sidecar.console import routes as console
 from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
 from sidecar.console.pages import Pages, Readings
+from sidecar.console.policies import PolicyPages, templates
 from sidecar.domain.biometrics import Layout, Sample, Template
 from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
+from sidecar.geography import GeoDatabase
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
 from sidecar.policy.language import Policy, load, read_bytes
@@ -45,6 +47,7 @@ from sidecar.storage.database import Database
 from sidecar.storage.decisions import SqlDecisions
 from sidecar.storage.evidence import Models
 from sidecar.storage.keystore import SqlKeys
+from sidecar.storage.last_good import LastGoodFile
 from sidecar.storage.outbox import SqlOutbox
 from sidecar.storage.policies import SqlPolicies
 from sidecar.storage.postgres import Postgres
@@ -55,6 +58,7 @@ from sidecar.storage.retention import SqlRetention
 from sidecar.storage.schema import prepare
 from sidecar.storage.sqlite import Sqlite
 from sidecar.storage.subjects import SqlSubjects
+from sidecar.storage.surroundings import SqlSurroundings
 from sidecar.storage.witness import Witness
 from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
@@ -65,6 +69,7 @@ from sidecar.usecases.in_force import InForce
 from sidecar.usecases.loaded import loaded
 from sidecar.usecases.publish import Publisher
 from sidecar.usecases.rights import Rights
+from sidecar.usecases.surroundings import Watcher
 from sidecar.usecases.watching import TypingWatch
 
 log = structlog.get_logger()
@@ -99,6 +104,7 @@ class Sidecar:
     profiles: SqlProfiles
     correction: SqlCorrection
     subjects: SqlSubjects
+    surroundings: SqlSurroundings
     recordings: SqlRecordings
     outbox: SqlOutbox
     audit: SqlAudit
@@ -159,6 +165,12 @@ def models(settings: Settings) -> Models:
     return Models(settings.detector, frozenset(DETECTORS), enroll, settings.learning.ready_samples)
 
 
+def watcher(settings: Settings, keyring: Keyring) -> Watcher:
+    """Open the databases of places. Raises ConfigInvalid."""
+    city, asn = (GeoDatabase(path) if path else None for path in (settings.context.city, settings.context.asn))
+    return Watcher(keyring, city, asn, settings.context.history)
+
+
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
     """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
     scorers = models(settings)
@@ -176,14 +188,14 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     captures = SqlCaptures(database)
     assertions = SqlAssertions(database)
     decisions = SqlDecisions(database, keys)
-    profiles = SqlProfiles(database, keys, scorers)
+    profiles = SqlProfiles(database, keys, scorers, settings.retention.logins_days)
     audit = SqlAudit(database, audit_key)
     published = SqlPolicies(database)
 
     async def check(version: PolicyVersion) -> Policy:
         return await checked(version, signers)
 
-    policies = InForce(policy, published, check, clock)
+    policies = InForce(policy, published, check, clock, last=LastGoodFile(settings.data_dir))
     recalibrations = SqlRecalibrations(database)
     watch = TypingWatch(settings.tenants, profiles, policies, clock, recalibrations, settings.detector)
     cohorts = Cohorts({tenant: settings.shared_text(tenant) for tenant in settings.tenants}, profiles, clock)
@@ -201,6 +213,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         clock=clock,
         watch=watch,
         cohorts=cohorts,
+        watcher=watcher(settings, keyring),
     )
     completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
@@ -217,6 +230,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         profiles=profiles,
         correction=SqlCorrection(database, keys, scorers),
         subjects=SqlSubjects(database, keys),
+        surroundings=SqlSurroundings(database, keys),
         recordings=SqlRecordings(database, keys),
         outbox=SqlOutbox(database),
         audit=audit,
@@ -238,6 +252,7 @@ def rights_of(sidecar: Sidecar) -> Rights:
         histories=sidecar.decisions,
         directory=sidecar.decisions,
         subjects=sidecar.subjects,
+        surroundings=sidecar.surroundings,
         correction=sidecar.correction,
         recorded=sidecar.recordings,
         audit=sidecar.audit,
@@ -293,6 +308,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
             assertions=sidecar.assertions,
             keys=sidecar.keys,
             keyring=sidecar.keyring,
+            surroundings=sidecar.surroundings,
         )
     )
     rights = rights_of(sidecar)
@@ -314,6 +330,18 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
             sidecar.assessor.watch,
         )
         app.include_router(operators.routes())
+        app.include_router(
+            PolicyPages(
+                settings.tenants,
+                sidecar.policies,
+                sidecar.publisher,
+                sidecar.decisions,
+                sidecar.decisions,
+                sidecar.audit,
+                clock,
+                templates(),
+            ).routes()
+        )
         app.include_router(console.routes(login, pages, enactor))
         app.add_middleware(
             SessionMiddleware,

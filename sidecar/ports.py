@@ -9,9 +9,11 @@ from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, T
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import Evidence
 from sidecar.domain.entries import Entries, Entry
+from sidecar.domain.surroundings import Failure, MarkKind, Past
 from sidecar.keyring import Seal
 
 Assertion = tuple[str, str, int]  # (issuer, jti, expires in epoch seconds) of a verified request
+NOTHING_PAST = Past()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class Remembered:
     usual: Sequence[Provenance | None]
     consent: Consent
     recordings: Sequence[str] = ()
+    past: Past = NOTHING_PAST
     entries: Mapping[tuple[str, str], Entries] = field(default_factory=dict)
 
 
@@ -229,6 +232,16 @@ class Policies(Protocol):
         entry: AuditEntry,
     ) -> None:
         """Fill and empty slots, all of it or nothing. Raises PolicyConflict when they are no longer as they were seen."""
+
+
+class LastGood(Protocol):
+    """The last enforced policy that could be used, in a place of this sidecar's own. Both block."""
+
+    def load(self) -> PolicyVersion | None:
+        """Return the version that was kept, None where there is none that can be read."""
+
+    def keep(self, version: PolicyVersion) -> None:
+        """Keep a version in place of the one before."""
 
 
 class PolicyFares(Protocol):
@@ -393,6 +406,21 @@ class Subjects(Protocol):
         self, tenant: str, subject: str, consent: Consent, assertion: Assertion | None, by: str, at: float
     ) -> None:
         """Keep where a person stands. A withdrawal also erases samples, templates, recordings and what waits."""
+
+
+class Surroundings(Protocol):
+    """What is remembered of the surroundings of logins, and administrators' marks."""
+
+    async def past(self, tenant: str, subject: str) -> Past:
+        """Return what is remembered of a person. Raises StorageFailed when something does not open."""
+
+    async def fail(self, tenant: str, subject: str, failure: Failure, assertion: Assertion) -> None:
+        """Count a refused login of somebody who has completed one from a verified browser; drop any other."""
+
+    async def mark(
+        self, tenant: str, subject: str, kind: MarkKind | None, expires: float | None, by: str, at: float
+    ) -> bool:
+        """Mark a person, or with None take the mark away; tell whether there was one before."""
 
 
 class Directory(Protocol):

@@ -22,6 +22,8 @@ from sidecar.errors import CaptureExpired, CaptureRefused, TokenInvalid
 
 REQUEST_TYP = "gk-request+jwt"
 CAPTURE_TYP = "gk-capture+jwt"
+DEVICE_TYP = "gk-device+jwt"
+DEVICE_SECONDS = 180 * 86_400
 MAX_TOKEN_CHARS = 4096
 MAX_ASSERTION_SECONDS = 60
 CLOCK_SKEW_SECONDS = 30
@@ -187,6 +189,35 @@ def verify_capture(token: str, secret: bytes, *, now: float) -> CaptureClaims:
         )
     except (TokenInvalid, KeyError, TypeError):
         raise CaptureRefused("the capture token is not valid") from None
+
+
+def new_device() -> str:
+    """Make an id for a browser that has none."""
+    return secrets.token_urlsafe(16)
+
+
+def sign_device(device: str, tenant: str, secret: bytes, *, at: float) -> str:
+    """Sign the value of a device cookie (HS256; only the sidecar ever verifies it). The same arguments, the same value."""
+    body = {
+        "iss": "gaitkeeper",
+        "aud": f"gaitkeeper-devices {tenant}",
+        "jti": device,
+        "iat": int(at),
+        "exp": int(at) + DEVICE_SECONDS,
+    }
+    return _sign(body, _b64(secret), "HS256", {"typ": DEVICE_TYP, "kid": "device"})
+
+
+def verify_device(token: str, tenant: str, secret: bytes, *, now: float) -> str | None:
+    """Return the id in a device cookie; None for one that is expired, another tenant's, or none of ours."""
+    try:
+        _header(token, DEVICE_TYP, "HS256")
+        audience = f"gaitkeeper-devices {tenant}"
+        claims = _verify(token, _b64(secret), "HS256", audience=audience, issuer="gaitkeeper", now=now)
+    except TokenInvalid:
+        return None
+    device = claims.get("jti")
+    return device if isinstance(device, str) and 16 <= len(device) <= 64 else None
 
 
 def _sign(claims: Mapping[str, Any], key: str, algorithm: str, header: Mapping[str, str]) -> str:

@@ -24,12 +24,15 @@ MAX_CAPTURE_CHARS = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What came with the password. ``gpc``: the browser asks by Global Privacy Control not to be tracked."""
+    """What came with the password. ``gpc``: the browser asks by Global Privacy Control not to be tracked; ``device``: the
+    cookie that the sidecar had us set in this browser.
+    """
 
     capture: str | None
     ip: str
     user_agent: str
     gpc: bool
+    device: str | None = None
 
 
 def usable_capture(text: str | None) -> str | None:
@@ -51,8 +54,8 @@ def listens(s: Services, browser: str) -> Listens:
 
 async def password_accepted(
     s: Services, login: Login, client: ClientSettings, user: User, sent: Submission
-) -> tuple[Step, Login]:
-    """Ask the sidecar about this login and decide how it goes on; the login as it then stands."""
+) -> tuple[Step, Login, tuple[str, int] | None]:
+    """Ask the sidecar about this login and decide how it goes on; the login as it then stands, and the device cookie."""
     abandon(s, login)
     sid = secrets.token_urlsafe(16)
     answer = s.consents.of(user.sub)
@@ -66,7 +69,14 @@ async def password_accepted(
         s.logins.move(login, "otp")
     elif step == "refuse":
         _report(s, login, "failed")
-    return step, login
+    return step, login, verdict.device if verdict else None
+
+
+def password_refused(s: Services, username: str, device: str | None) -> None:
+    """Say that a password was wrong, where there is an account: it counts against this browser, not against the person."""
+    user = s.users.named(username)
+    if user and device:
+        s.hook.report_event("login_failed", user.sub, device=device)
 
 
 def finish(s: Services, login: Login, previous: Session | None, *, second_factor: bool) -> str | None:
@@ -150,6 +160,7 @@ def _question(login: Login, user: User, sent: Submission, sid: str, answer: Answ
         "acr": "1",
         "second_factor": user.totp_secret is not None,
         "gpc": sent.gpc,
+        "device": sent.device,
         **consents.context(answer),
     }
     pages = [text for text in (login.username_capture, sent.capture) if text]

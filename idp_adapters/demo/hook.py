@@ -14,6 +14,7 @@ attempt once.
 import asyncio
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
@@ -29,9 +30,10 @@ log = logging.getLogger(__name__)
 
 Action = Literal["allow", "step_up", "deny"]
 Outcome = Literal["succeeded", "failed", "abandoned"]
-Event = Literal["password_changed", "account_deleted", "logout"]
+Event = Literal["password_changed", "account_deleted", "logout", "login_failed"]
 Act = Literal["show", "export", "consent", "pause", "resume", "forget"]
 MAX_ANSWER_BYTES = 64 * 1024
+COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]{1,1024}")
 MAX_EXPORT_BYTES = 32 * 1024 * 1024
 ACCOUNT_SECONDS = 5.0
 BACKGROUND_PAUSES = (0.3, 1.5)
@@ -43,13 +45,16 @@ class SidecarSilent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the sidecar answered. ``decision_id`` is what the completion report refers to."""
+    """What the sidecar answered. ``decision_id`` is what the completion report refers to; ``device``: value and lifetime
+    (seconds) of the cookie to set in this browser.
+    """
 
     action: Action
     decision_id: str | None
     source: str
     risk_level: str
     reason_user: str
+    device: tuple[str, int] | None = None
 
 
 class SidecarHook:
@@ -94,10 +99,11 @@ class SidecarHook:
         path = f"/v1/decisions/{quote(decision_id, safe='')}/completion"
         self._deliver(path, {"outcome": outcome, "second_factor": second_factor, "sid": sid})
 
-    def report_event(self, event: Event, sub: str, sid: str | None = None) -> None:
+    def report_event(self, event: Event, sub: str, sid: str | None = None, device: str | None = None) -> None:
         """Say what happened to an account. ``account_deleted`` makes the sidecar forget the person."""
+        told = {"sid": sid, "device": device}
         body: dict[str, Any] = {"type": event, "subject": {"id": sub}}
-        self._deliver("/v1/events", body | ({"sid": sid} if sid else {}))
+        self._deliver("/v1/events", body | {name: value for name, value in told.items() if value})
 
     async def subject(self, act: Act, sub: str, **told: Any) -> dict[str, Any]:
         """Exercise a user's right on their behalf. Empty: nothing is kept about them. Raises SidecarSilent."""
@@ -197,7 +203,18 @@ def _verdict(answer: httpx.Response) -> Verdict | None:
         source=str(context.get("source", "unknown")),
         risk_level=str(context.get("risk_level", "unknown")),
         reason_user=str(reason.get("en", "")) if isinstance(reason, dict) else "",
+        device=_device(context.get("device_cookie")),
     )
+
+
+def _device(found: Any) -> tuple[str, int] | None:
+    """The cookie to set, if it is one that a browser takes."""
+    if not isinstance(found, dict):
+        return None
+    value, seconds = found.get("value"), found.get("max_age")
+    if not isinstance(value, str) or not COOKIE_VALUE.fullmatch(value) or type(seconds) is not int or seconds <= 0:
+        return None
+    return value, seconds
 
 
 def _json(answer: httpx.Response, limit: int = MAX_ANSWER_BYTES) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from starlette.responses import HTMLResponse, Response
 
 from idp_adapters.demo import flow
 from idp_adapters.demo.logins import Login
-from idp_adapters.demo.services import BROWSER_COOKIE, Services
+from idp_adapters.demo.services import BROWSER_COOKIE, DEVICE_COOKIE, Services
 from idp_adapters.demo.settings import ClientSettings
 from idp_adapters.demo.web import FormError, read_form, see_other
 
 MAX_AGENT_CHARS = 512
+MAX_COOKIE_CHARS = 1024
 WRONG_PASSWORD = "That username and password do not belong together. Please try again."  # noqa: S105
 WRONG_CODE = "That code is not right, or has been used already. Wait for the next one and try again."
 
@@ -64,15 +65,24 @@ class LoginRoutes:
             return see_other(f"/login?{urlencode({'txn': login.txn})}")
         username = login.username or form.get("username", "")
         user = await s.users.authenticate(username, form.get("password", ""))
+        device = request.cookies.get(DEVICE_COOKIE, "")[:MAX_COOKIE_CHARS] or None
         if user is None:
+            flow.password_refused(s, username, device)
             return self._page(request, login, username=username, error=WRONG_PASSWORD)
         agent = request.headers.get("user-agent", "")[:MAX_AGENT_CHARS]
         address = request.client.host if request.client else ""
-        sent = flow.Submission(capture, address, agent, gpc=request.headers.get("sec-gpc") == "1")
-        step, login = await flow.password_accepted(s, login, self._client(login), user, sent)
-        if step == "finish":
-            return self._finish(request, login, second_factor=False)
-        return see_other(f"/otp?{urlencode({'txn': login.txn})}") if step == "otp" else self._refused(request, login)
+        sent = flow.Submission(capture, address, agent, gpc=request.headers.get("sec-gpc") == "1", device=device)
+        step, login, minted = await flow.password_accepted(s, login, self._client(login), user, sent)
+        if step == "refuse":
+            return self._refused(request, login)
+        response = (
+            self._finish(request, login, second_factor=False)
+            if step == "finish"
+            else see_other(f"/otp?{urlencode({'txn': login.txn})}")
+        )
+        if minted:
+            s.know_again(response, *minted)
+        return response
 
     async def cancel(self, request: Request) -> Response:
         """Back to the application without a session."""

@@ -24,6 +24,7 @@ from sidecar.tokens import load_signing_key
 # Cookies on localhost are shared by every port, so the names must differ from those of the demo application.
 BROWSER_COOKIE = "demo_idp_browser"
 SESSION_COOKIE = "demo_idp_session"
+DEVICE_COOKIE = "demo_idp_device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,10 @@ class Services:
         """Hand the session to the browser."""
         self._cookie(response, SESSION_COOKIE, cookie)
 
+    def know_again(self, response: Response, value: str, seconds: int) -> None:
+        """Set the cookie by which the sidecar knows this browser again."""
+        self._cookie(response, DEVICE_COOKIE, value, seconds)
+
     def end(self, session: Session, *, report: bool) -> None:
         """End a session and tell its applications; ``report`` also tells the sidecar that it was a logout."""
         self.logout.send(self.sessions.end(session))
@@ -98,9 +103,9 @@ class Services:
         await self.logout.aclose()
         self.db.close()
 
-    def _cookie(self, response: Response, name: str, value: str) -> None:
+    def _cookie(self, response: Response, name: str, value: str, seconds: int | None = None) -> None:
         secure = self.settings.idp_url.startswith("https:")
-        response.set_cookie(name, value, httponly=True, samesite="lax", secure=secure, path="/")
+        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="lax", secure=secure, path="/")
 
 
 def build_services(settings: DemoSettings, transport: httpx.AsyncBaseTransport | None = None) -> Services:

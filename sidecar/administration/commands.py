@@ -108,6 +108,20 @@ def subject_forget(who: Who, config: Config, tenant: Tenant) -> None:
     typer.echo("forgotten" if known else "there was no key; any rows are gone")
 
 
+@subject.command("mark")
+def subject_mark(
+    who: Who,
+    mark: Annotated[str, typer.Argument(help="safe, compromised, or none to take a mark away.")],
+    config: Config,
+    tenant: Tenant,
+    days: Annotated[float | None, typer.Option(help="For how many days; left out, until taken away.")] = None,
+) -> None:
+    """Say of an account that it is safe or compromised; policies read it as mark.state."""
+    from sidecar.administration import subject as commands
+
+    typer.echo(commands.mark(_settings(config), tenant, who, mark, days))
+
+
 @profile.command("rebuild")
 def profile_rebuild(who: Who, config: Config, tenant: Tenant) -> None:
     """Make a person's templates again from the evidence log; exit code 1 when one was not the same, bit for bit."""

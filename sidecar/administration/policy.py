@@ -16,7 +16,7 @@ from sidecar.main import Sidecar
 from sidecar.policy.backtest import Recorded
 from sidecar.policy.language import read_bytes
 from sidecar.ports import Audience, AuditEntry, PolicyVersion, SlotName, StoredDecision
-from sidecar.usecases.assess import consequence_of
+from sidecar.usecases.rehearse import as_recorded
 
 PAGE = 500
 
@@ -158,26 +158,12 @@ def recorded(settings: Settings, tenants: Sequence[str], since: float, until: fl
                     if names and stored.subject not in people:
                         person = await sidecar.decisions.person(tenant, stored.subject)
                         people[stored.subject] = person.get("name") or person.get("id") or stored.subject
-                found += [_recorded(stored, people.get(stored.subject, stored.subject)) for _, stored in page]
+                found += [as_recorded(stored, people.get(stored.subject, stored.subject)) for _, stored in page]
             details = {"since": since, "until": until, "names": names}
             await sidecar.audit.add([_read(sidecar, tenant, "", details)])
         return found
 
     return run(settings, job)
-
-
-def _recorded(stored: StoredDecision, subject: str) -> Recorded:
-    facts = stored.body["facts"]
-    return Recorded(
-        id=stored.id,
-        subject=subject,
-        client=str(stored.body["client"]),
-        groups=tuple(facts.get("user.groups") or ()),
-        at=stored.at,
-        facts=facts,
-        consequence=consequence_of(stored.body.get("verdict", stored.body["answer"])),
-        rule=str(stored.body["answer"]["rule_id"]),
-    )
 
 
 def _read(sidecar: Sidecar, tenant: str, subject: str, details: dict[str, Any]) -> AuditEntry:

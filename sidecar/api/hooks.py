@@ -14,7 +14,7 @@ from sidecar.api.requests import Caller, Callers, answering, decoded
 from sidecar.domain.decisions import Action, Answer, Attempt, ToldConsent
 from sidecar.errors import BadRequest, StorageFailed
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertions, Audit, AuditEntry, Correction, Keys, Profiles
+from sidecar.ports import Assertions, Audit, AuditEntry, Correction, Keys, Profiles, Surroundings
 from sidecar.usecases.assess import Assessor, request_digest
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.profiles import describe
@@ -24,6 +24,7 @@ from sidecar.usecases.tell import tell
 log = structlog.get_logger()
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
+DeviceText = Annotated[str, Meta(max_length=1024)]
 CaptureText = Annotated[str, Meta(max_length=64 * 1024)]
 
 
@@ -66,6 +67,8 @@ class _Context(Struct):
     consent: _Consent | None = None
     second_factor: bool | None = None
     gpc: bool = False
+    device: DeviceText | None = None
+    session_started_at: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _Evaluation(Struct):
@@ -86,6 +89,7 @@ class _Event(Struct, forbid_unknown_fields=True):
     subject: _Subject
     sid: Identifier | None = None
     at: Annotated[float, Meta(ge=0)] | None = None
+    device: DeviceText | None = None
 
 
 class _Whose(Struct, forbid_unknown_fields=True):
@@ -103,6 +107,7 @@ def routes(
     assertions: Assertions,
     keys: Keys,
     keyring: Keyring,
+    surroundings: Surroundings,
 ) -> APIRouter:
     """Return the routes."""
     settings = callers.settings
@@ -161,6 +166,8 @@ def routes(
             by=caller.idp.issuer,
             now=callers.clock(),
             happened=told.at,
+            surroundings=surroundings,
+            device=assessor.watcher.device(caller.idp.tenant, told.device, callers.clock()),
         )
         return Response(status_code=204)
 
@@ -209,6 +216,8 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
         realm=asked.subject.properties.realm,
         roles=None if (roles := asked.subject.properties.roles) is None else tuple(roles),
         groups=None if (groups := asked.subject.properties.groups) is None else tuple(groups),
+        device=context.device,
+        session_started_at=context.session_started_at,
     )
 
 
@@ -229,6 +238,8 @@ def _encode(answer: Answer, attempt: Attempt) -> dict[str, Any]:
         "effects": list(consequence.effects),
         "reason_admin": {"en": f"{answer.rule_id}: {answer.reason}"},
     }
+    if answer.cookie is not None:
+        context["device_cookie"] = {"value": answer.cookie.value, "max_age": answer.cookie.seconds}
     if consequence.action is Action.STEP_UP:
         context |= {"acr_values": consequence.acr_values, "factor": consequence.factor}
     if consequence.action is not Action.ALLOW:

@@ -7,7 +7,7 @@ exist.
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -33,6 +33,7 @@ ACTS = {
     "pause": Permission.PEOPLE_PAUSE,
     "resume": Permission.PEOPLE_PAUSE,
     "forget": Permission.PEOPLE_FORGET,
+    "mark": Permission.PEOPLE_MARK,
     "reset": Permission.PROFILES_CORRECT,
     "unlearn": Permission.PROFILES_CORRECT,
     "rebuild": Permission.PROFILES_CORRECT,
@@ -43,6 +44,8 @@ ACTS = {
 class _Act(Struct, forbid_unknown_fields=True):
     field: Annotated[str, Meta(max_length=64)] = "password"
     since: Annotated[float, Meta(ge=0)] | None = None
+    mark: Literal["safe", "compromised"] | None = None
+    until: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _End(Struct, forbid_unknown_fields=True):
@@ -124,21 +127,30 @@ class OperatorApi:
         who = self._acting(request, ACTS[act])
         whose = (self._mine(who, tenant), subject, who.name)
         asked = decoded(await bounded_body(request, 1024) or b"{}", _Act)
+        if act == "unlearn" and asked.since is None:
+            raise NotFound("unlearn needs since, in epoch seconds")
+        return _json(await self._done(act, whose, asked))
+
+    async def _done(self, act: str, whose: tuple[str, str, str], asked: _Act) -> dict[str, Any]:
+        done: dict[str, Any] = {}
         if act in ("pause", "resume"):
             await self.rights.pause(*whose, paused=act == "pause")
-            return _json({"paused": act == "pause"})
-        if act == "forget":
-            return _json({"forgotten": await self.rights.forget(*whose)})
-        if act == "reset":
+            done = {"paused": act == "pause"}
+        elif act == "forget":
+            done = {"forgotten": await self.rights.forget(*whose)}
+        elif act == "mark":
+            await self.rights.mark(*whose, asked.mark, asked.until)
+            done = {"mark": asked.mark, "until": asked.until}
+        elif act == "reset":
             await self.rights.reset(*whose, asked.field)
-            return _json({"reset": asked.field})
-        if act == "confirm":
-            return _json({"samples": await self.rights.confirm(*whose)})
-        if act == "unlearn":
-            if asked.since is None:
-                raise NotFound("unlearn needs since, in epoch seconds")
-            return _json({"profiles": dict(await self.rights.unlearn(*whose, asked.since))})
-        return _json({"same": dict(await self.rights.rebuild(*whose))})
+            done = {"reset": asked.field}
+        elif act == "confirm":
+            done = {"samples": await self.rights.confirm(*whose)}
+        elif act == "unlearn" and asked.since is not None:
+            done = {"profiles": dict(await self.rights.unlearn(*whose, asked.since))}
+        elif act == "rebuild":
+            done = {"same": dict(await self.rights.rebuild(*whose))}
+        return done
 
     async def typing(self, request: Request) -> Response:
         """How well typing tells people apart: rates with intervals, warnings, people of whom something is to be said."""

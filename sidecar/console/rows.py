@@ -6,6 +6,7 @@ from typing import Any
 
 from sidecar.domain.biometrics import Kind
 from sidecar.ports import Fate, StoredDecision
+from sidecar.usecases.rehearse import of_decision
 
 _KINDS = {
     Kind.HOLD: ("held {} longer", "held {} shorter"),
@@ -48,6 +49,7 @@ class Row:
     would_pass: list[str]
     absences: list[str]
     trace: list[dict[str, Any]]
+    shadow: list[dict[str, str]]
     ended: str
     can_end: bool
 
@@ -79,6 +81,11 @@ def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
         would_pass=[_passing(one, _keys(body["scores"], one["field"])) for one in body.get("would_pass", [])],
         absences=[f"{_FIELDS[item['field']]}: {item['cause'].replace('_', ' ')}" for item in body["absences"]],
         trace=body["trace"],
+        shadow=[
+            {"rule": item.rule, "would": _ACTIONS[item.would["action"]], "code": item.would["action"]}
+            for item in of_decision(decision)
+            if item.changed
+        ],
         ended=_FATES[fate] if fate else _ended(completion),
         can_end=fate in (None, "failed")
         and bool(completion.get("outcome") == "succeeded" and (completion.get("sid") or body["sid"])),

@@ -167,7 +167,8 @@ class Attempt:
     ``attempt`` is the provider's own id of the login attempt, ``captures`` the hidden form field's text as forwarded,
     ``started_at`` (epoch seconds) the moment the provider began the attempt, where it says so. ``second_factor``: whether the
     user has one; None where the provider does not say. ``gpc``: the browser sent Global Privacy Control.
-    ``roles``, ``groups``: as the provider names them; None where it does not say.
+    ``roles``, ``groups``: as the provider names them; None where it does not say. ``device``: the device cookie as the
+    browser sent it; ``session_started_at`` (epoch seconds): of the running session, at a session check.
     """
 
     tenant: str
@@ -188,6 +189,16 @@ class Attempt:
     realm: str | None = None
     roles: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    device: str | None = None
+    session_started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCookie:
+    """What the provider sets in the browser as a first-party cookie. ``seconds``: for how long it is good."""
+
+    value: str
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +212,4 @@ class Answer:
     rule_id: str
     reason: str
     trust: bool = False
+    cookie: DeviceCookie | None = None

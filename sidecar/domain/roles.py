@@ -26,9 +26,12 @@ class Permission(StrEnum):
     PEOPLE_EXPORT = "people.export"
     PEOPLE_PAUSE = "people.pause"
     PEOPLE_FORGET = "people.forget"
+    PEOPLE_MARK = "people.mark"
     PROFILES_CORRECT = "profiles.correct"
     SESSIONS_END = "sessions.end"
     POLICY_READ = "policy.read"
+    POLICY_TRY = "policy.try"
+    POLICY_PUBLISH = "policy.publish"
     AUDIT_READ = "audit.read"
     AUDIT_VERIFY = "audit.verify"
 
@@ -41,9 +44,12 @@ MEANING: Final[dict[Permission, str]] = {
     Permission.PEOPLE_EXPORT: "take out everything kept about one person, timings included",
     Permission.PEOPLE_PAUSE: "pause and resume a person",
     Permission.PEOPLE_FORGET: "forget a person",
+    Permission.PEOPLE_MARK: "mark an account as safe or compromised, for policies to act on",
     Permission.PROFILES_CORRECT: "reset a field, take back what was learned since a moment, rebuild, vouch for samples",
     Permission.SESSIONS_END: "end sessions",
-    Permission.POLICY_READ: "read the policy in force",
+    Permission.POLICY_READ: "read the policies: in force, published before, what rules in shadow would have done",
+    Permission.POLICY_TRY: "try a candidate policy: its mistakes, its tests, what it would have done to recorded logins",
+    Permission.POLICY_PUBLISH: "publish, approve, withdraw and restore policies",
     Permission.AUDIT_READ: "read the audit chain",
     Permission.AUDIT_VERIFY: "verify the audit chain",
 }
@@ -52,8 +58,8 @@ _P = Permission
 MAY: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: frozenset({_P.DECISIONS_LIST}),
     Role.HELP_DESK: frozenset({_P.DECISIONS_LIST, _P.DECISIONS_WHY, _P.PEOPLE_NAMES, _P.PEOPLE_STATES}),
-    Role.ANALYST: frozenset({_P.DECISIONS_LIST, _P.DECISIONS_WHY, _P.POLICY_READ}),
-    Role.POLICY_AUTHOR: frozenset({_P.DECISIONS_LIST, _P.POLICY_READ}),
+    Role.ANALYST: frozenset({_P.DECISIONS_LIST, _P.DECISIONS_WHY, _P.POLICY_READ, _P.POLICY_TRY}),
+    Role.POLICY_AUTHOR: frozenset({_P.DECISIONS_LIST, _P.POLICY_READ, _P.POLICY_TRY, _P.POLICY_PUBLISH}),
     Role.ADMINISTRATOR: frozenset(_P),
     Role.AUDITOR: frozenset({_P.DECISIONS_LIST, _P.POLICY_READ, _P.AUDIT_READ, _P.AUDIT_VERIFY}),
 }

@@ -16,6 +16,7 @@ from cel_expr_python import cel
 
 from sidecar.domain.decisions import Facts, LeafTrace, SignalValue, Truth
 from sidecar.policy.registry import SIGNALS, SignalType
+from sidecar.policy.shapes import direct, shape
 
 MAX_LENGTH = 2000
 _TYPES = {
@@ -69,9 +70,35 @@ class Known:
     values: dict[str, SignalValue]
     broken: frozenset[str]
     now: float
-    activation: Any
+    given: dict[str, Any]
+    prepared: Any = None
     traces: dict[object, LeafTrace] = field(default_factory=dict)
     shown: dict[tuple[str, ...], dict[str, SignalValue]] = field(default_factory=dict)
+
+    @property
+    def activation(self) -> Any:
+        """The known values as the engine takes them; made once, and only where a leaf needs the engine."""
+        if self.prepared is None:
+            self.prepared = _environment.Activation(self.given)
+        return self.prepared
+
+
+# Slips of the pen from other languages, and what CEL writes instead.
+_LOOKS_LIKE = 'CEL expressions look like: keystroke.outcome == "mismatch"'
+_SLIPS = (
+    (re.compile("[\u2018\u2019\u201c\u201d]"), "write straight quotes"),
+    (re.compile(r"^\s*$"), "the expression is empty; write one, or take the line out"),
+    (re.compile(r"\b(?:and|or|not)\b", re.IGNORECASE), "CEL writes && for and, || for or, ! for not"),
+    (re.compile(r"=>|=<|<>|==="), "CEL compares with ==, !=, <, <=, >, >="),
+    (re.compile(r"(?<![=!<>])=(?!=)"), "== compares; a single = means nothing here"),
+    (re.compile(r"\d\s*%"), "shares are numbers from 0.0 to 1.0, without a percent sign"),
+    (
+        re.compile(r"\b(?:is|like|between|contains)\b", re.IGNORECASE),
+        _LOOKS_LIKE + '; texts: x.contains("a"), x.startsWith("a")',
+    ),
+)
+_PATTERN = re.compile(r"""\.matches\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*\)""")
+_DECIMAL = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:[eE][+-]?\d+)")
 
 
 def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Known:
@@ -88,29 +115,44 @@ def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Kn
             elif checked is not None:
                 given[name] = checked
         values[name] = given.get(name)
-    return Known(values, frozenset(broken), now, _environment.Activation(given))
+    return Known(values, frozenset(broken), now, given)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """One compiled expression, the signals it reads, and where it stands."""
+    """One compiled expression, the signals it reads, and where it stands.
+
+    ``_direct``: for ``signal op literal`` and membership, the same question as a plain function of the signal's value, which
+    takes a fraction of a call into the engine. The engine has compiled and type-checked the text all the same.
+    """
 
     text: str
     signals: tuple[str, ...]
     at: Place
     _compiled: Any
+    _direct: Callable[[Any], bool] | None = None
 
     def evaluate(self, known: Known) -> LeafTrace:
         """Evaluate over facts. A signal that is absent, None or non-finite is missing, and missing is never false."""
         trace = known.traces.get(self.text)
         if trace is None:
-            said = self._compiled.eval(known.activation).value()
-            truth: Truth = "true" if said is True else "false" if said is False else self._undecided(said, known)
+            truth = self._asked(known) if self._direct is None else self._compared(known, self._direct)
             values = known.shown.get(self.signals)
             if values is None:
                 values = known.shown[self.signals] = {name: known.values[name] for name in self.signals}
             trace = known.traces[self.text] = LeafTrace(self.text, truth, values)
         return trace
+
+    def _compared(self, known: Known, true_of: Callable[[Any], bool]) -> Truth:
+        name = self.signals[0]
+        value = known.values[name]
+        if value is None:
+            return "error" if name in known.broken else "missing"
+        return "true" if true_of(value) else "false"
+
+    def _asked(self, known: Known) -> Truth:
+        said = self._compiled.eval(known.activation).value()
+        return "true" if said is True else "false" if said is False else self._undecided(said, known)
 
     def _undecided(self, said: object, known: Known) -> Truth:
         """Tell a missing value from an error. Signals of a wrong type were withheld, so they look missing to CEL."""
@@ -121,12 +163,12 @@ class Leaf:
 
 def compile_leaf(text: str, at: Place = Place(1, 1)) -> Leaf:
     """Compile one boolean expression. Raises ExpressionInvalid with column and hint."""
-    compiled, names = _compiled(text)
-    return Leaf(text, names, at, compiled)
+    compiled, names, plain = _compiled(text)
+    return Leaf(text, names, at, compiled, plain)
 
 
 @lru_cache(maxsize=4096)
-def _compiled(text: str) -> tuple[Any, tuple[str, ...]]:
+def _compiled(text: str) -> tuple[Any, tuple[str, ...], Callable[[Any], bool] | None]:
     if len(text) > MAX_LENGTH:
         raise ExpressionInvalid(f"longer than {MAX_LENGTH} characters", 1, "split it over all: and any:")
     if not text.isprintable():
@@ -139,10 +181,12 @@ def _compiled(text: str) -> tuple[Any, tuple[str, ...]]:
     try:
         compiled = _environment.compile(text)
     except RuntimeError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), bare) from None
+    _refuse_patterns(text)
     if compiled.return_type() != cel.Type.BOOL:
         raise ExpressionInvalid("the expression is not a yes-or-no question", 1, "compare the signal with a value")
-    return compiled, _names(compiled.serialize())
+    plain = shape(text)
+    return compiled, _names(compiled.serialize()), direct(plain) if plain else None
 
 
 def _names(serialized: bytes) -> tuple[str, ...]:
@@ -154,7 +198,18 @@ def _names(serialized: bytes) -> tuple[str, ...]:
     return tuple(name for name in SIGNALS if b"\x0a" + bytes([len(name)]) + name.encode() in serialized)
 
 
-def _invalid(raw: str) -> ExpressionInvalid:
+def _refuse_patterns(text: str) -> None:
+    """Refuse a pattern that the engine cannot read, and a number that is none: both are errors at every login."""
+    for found in _PATTERN.finditer(text):
+        said = _environment.compile(f'"".matches({found[1]})').eval(_environment.Activation({})).value()
+        if not isinstance(said, bool):
+            raise ExpressionInvalid("the pattern of matches() cannot be read", found.start(1) + 1, "patterns are RE2")
+    for found in _DECIMAL.finditer(_STRINGS.sub('""', text)):
+        if not math.isfinite(float(found[0])):
+            raise ExpressionInvalid(f"{found[0]} is no finite number", found.start() + 1, "write a smaller one")
+
+
+def _invalid(raw: str, bare: str) -> ExpressionInvalid:
     found = _POSITION.search(raw)
     message, column = (found.group(3), int(found.group(2))) if found else (raw.splitlines()[0], 1)
     hint = "expressions are CEL over the signals of docs/policies.md"
@@ -162,10 +217,13 @@ def _invalid(raw: str) -> ExpressionInvalid:
         hint = f"the signals that exist are in docs/policies.md{_alike(undeclared[1])}"
     elif "(double, int)" in message or "(int, double)" in message:
         hint = "write the number like the signal's type: 1.0 for a double, 1 for an int"
+    elif "'@in'" in message:
+        hint = 'after in: a list, as in ["known", "new"], or a signal that is one'
     elif "no matching overload" in message:
         hint = "the two sides have different types"
     elif "Syntax error" in message:
-        hint = 'CEL expressions look like: keystroke.outcome == "mismatch"'
+        message = message.partition(" expecting ")[0]
+        hint = next((advice for slip, advice in _SLIPS if slip.search(bare)), _LOOKS_LIKE)
     return ExpressionInvalid(message.replace(" (in container '')", ""), column, hint)
 
 

@@ -10,30 +10,24 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from io import StringIO
+from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.reader import ReaderError
 
 from sidecar.domain.biometrics import Cause
 from sidecar.domain.decisions import Action, Consequence, Effect, Outcome
 from sidecar.errors import PolicyInvalid
 from sidecar.policy.expressions import ExpressionInvalid, Leaf, Place, compile_leaf
 from sidecar.policy.membership import LIST_SIGNALS, Listed, ListKind, NamedList, OneOf, networks_of
+from sidecar.policy.reading import MAX_BYTES, YamlReader, strict_yaml
 from sidecar.policy.registry import SIGNALS
 from sidecar.policy.shapes import impossible, shape
 
 SCHEMA = 1
-MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 50
 MAX_CONDITION_DEPTH = 16
 INSUFFICIENT = ("none", "learning", "stale")
 VERBS = ("trust", *Action)
@@ -144,186 +138,9 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse(raw: bytes, name: str = "policy") -> Policy:
-    """Parse the bytes of a policy file. Raises PolicyInvalid with file, line, column and a hint."""
-    return PolicyReader(name).read(strict_yaml(raw, name), hashlib.sha256(raw).hexdigest())
-
-
-def strict_yaml(raw: bytes, name: str) -> Any:
-    """Parse YAML 1.2 without anchors, tags, directives and repeated keys. Raises PolicyInvalid."""
-    if len(raw) > MAX_BYTES:
-        raise _refusal(name, 1, 1, "larger than 1 MiB", "split what is not policy into another file")
-    try:
-        text = raw.decode()
-        if _depth(text) > MAX_DEPTH:
-            raise _refusal(name, 1, 1, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
-        for event in YAML(typ="rt", pure=True).parse(StringIO(text)):
-            _refuse_cleverness(event, name)
-        yaml = YAML(typ="rt", pure=True)
-        yaml.Constructor = _Constructor
-        return yaml.load(StringIO(text))
-    except UnicodeDecodeError:
-        raise _refusal(name, 1, 1, "not UTF-8", "save the file as UTF-8") from None
-    except DuplicateKeyError as error:
-        mark = error.problem_mark
-        raise _refusal(name, mark.line + 1, mark.column + 1, "the key stands twice", "keep one") from None
-    except MarkedYAMLError as error:
-        found = error.problem_mark or error.context_mark
-        line, column = (found.line + 1, found.column + 1) if found else (1, 1)
-        hint = "check indentation, quotes and brackets on this line and the one before"
-        raise _refusal(name, line, column, f"not YAML: {error.problem or error.context}", hint) from None
-    except PolicyInvalid:
-        raise
-    except ReaderError as error:
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise _refusal(name, line, column, "a character that YAML does not allow", "delete it; save as UTF-8") from None
-    except Exception as error:
-        # ruamel ends odd files with whatever its own code ran into: TypeError, RecursionError, ...
-        message = f"not YAML: {type(error).__name__}"
-        raise _refusal(name, 1, 1, message, "the file must be plain YAML 1.2") from None
-
-
-class _Constructor(RoundTripConstructor):
-    """Leaves dates as the texts they are: YAML 1.2 knows no dates, and ruamel drops the zone of a time."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
-
-
-def _refuse_cleverness(event: Any, name: str) -> None:
-    """Refuse what makes two readers see two files: anchors, merges, tags, and directives (YAML 1.1 reads ``no`` as false)."""
-    mark = event.start_mark
-    if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-        message, hint = "anchors and aliases are not allowed", "repeat the value"
-    elif getattr(event, "value", None) == "<<" and not event.style:
-        message, hint = "merge keys are not allowed", "write the keys out"
-    elif getattr(event, "ctag", None) and str(event.ctag) not in ("None", "!"):
-        message, hint = "tags are not allowed", "write the plain value; an expression that begins with ! needs quotes"
-    elif getattr(event, "version", None) or getattr(event, "tags", None):
-        message, hint = "directives are not allowed", "leave the line out; the file is YAML 1.2"
-    else:
-        return
-    raise _refusal(name, mark.line + 1, mark.column + 1, message, hint)
-
-
-def _depth(text: str) -> int:
-    """Bound the nesting before the parser meets it: thousands of brackets take the parser half a minute to refuse."""
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
-
-
-def _refusal(name: str, line: int, column: int, message: str, hint: str) -> PolicyInvalid:
-    return PolicyInvalid(f"{name}:{line}:{column}: {message}; hint: {hint}")
-
-
-class YamlReader:
-    """Walks parsed YAML; carries the file's name so that each refusal can say where."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def map(
-        self,
-        node: Any,
-        at: tuple[Any, Any] | None,
-        what: str,
-        *,
-        required: tuple[str, ...],
-        optional: tuple[str, ...] = (),
-    ) -> CommentedMap:
-        """Return a mapping with all of the required keys and none that are unknown. Raises PolicyInvalid."""
-        takes = required + optional
-        if not isinstance(node, CommentedMap):
-            parent, key = at or (None, None)
-            raise self.error(parent, key, f"{what} must be a mapping", f"its keys are {', '.join(takes)}")
-        for key in node:
-            if key not in takes:
-                near = difflib.get_close_matches(str(key), takes, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(takes)}"
-                raise self.error(node, key, f"unknown key {key!r} in {what}", hint)
-        for key in required:
-            if key not in node:
-                parent, place = at or (node, None)
-                raise self.error(parent, place, f"{what} needs {key!r}", f"add a line {key}: ...")
-        return node
-
-    def list(self, parent: Any, key: Any, *, allow_empty: bool = False) -> CommentedSeq:
-        """Return a list, by default not an empty one. Raises PolicyInvalid."""
-        node = parent[key]
-        if not isinstance(node, CommentedSeq) or not (node or allow_empty):
-            hint = "write the entries on lines that begin with a dash"
-            raise self.error(parent, key, f"{key} must be a list with at least one entry", hint)
-        return node
-
-    def text(self, parent: Any, key: Any, what: str | None = None) -> str:
-        """Return a text of 1 to 2,000 characters. Raises PolicyInvalid."""
-        value = parent[key]
-        if not isinstance(value, str) or not 0 < len(value) <= 2000:
-            raise self.error(parent, key, f"{what or key} must be a text", "put it in quotes")
-        return str(value)
-
-    def texts(self, parent: CommentedMap, key: str) -> tuple[str, ...]:
-        """Return a list of texts. Raises PolicyInvalid."""
-        node = self.list(parent, key)
-        return tuple(self.text(node, index, f"each entry of {key}") for index in range(len(node)))
-
-    def number(self, parent: CommentedMap, key: str, low: float, high: float) -> float:
-        """Return a number within bounds. Raises PolicyInvalid."""
-        value = parent[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            hint = f"write a plain number such as {low}"
-            raise self.error(parent, key, f"{key} must be a number from {low} to {high}", hint)
-        return float(value)
-
-    def one_of(self, parent: Any, key: Any, values: Iterable[str], what: str | None = None) -> str:
-        """Return one of a set of words. Raises PolicyInvalid."""
-        takes = tuple(str(value) for value in values)
-        value = parent[key]
-        if not isinstance(value, str) or value not in takes:
-            raise self.error(parent, key, f"{what or key} cannot be {value!r}", f"write {', '.join(takes)}")
-        return str(value)
-
-    def flag(self, parent: CommentedMap, key: str) -> bool:
-        """Return true or false, as a YAML boolean only. Raises PolicyInvalid."""
-        value = parent[key]
-        if not isinstance(value, bool):
-            raise self.error(parent, key, f"{key} is true or false", "without quotes; yes, no, on and 1 do not count")
-        return value
-
-    def moment(self, parent: CommentedMap, key: str) -> float:
-        """Return epoch seconds of a date (its first moment in UTC) or of a time with its zone. Raises PolicyInvalid."""
-        value = parent[key]
-        try:
-            if isinstance(value, str) and len(value) == len("2027-01-31"):
-                day = date.fromisoformat(value)
-                return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-            if isinstance(value, str) and (found := datetime.fromisoformat(value)).tzinfo is not None:
-                return found.timestamp()
-        except (ValueError, OverflowError):
-            pass
-        raise self.error(parent, key, f"{key} must be a date", "write 2027-01-31, or 2027-01-31T18:00:00Z")
-
-    def place(self, parent: Any, key: Any) -> Place:
-        """Return where a key or an entry stands."""
-        line = column = 0
-        if isinstance(parent, CommentedMap) and key in parent:
-            line, column = parent.lc.key(key)
-        elif isinstance(parent, CommentedSeq) and isinstance(key, int):
-            line, column = parent.lc.item(key)
-        elif parent is not None and parent.lc.line is not None:
-            line, column = parent.lc.line, parent.lc.col
-        return Place(line + 1, column + 1)
-
-    def error(self, parent: Any, key: Any, message: str, hint: str) -> PolicyInvalid:
-        """Return the refusal of what stands at a key."""
-        at = self.place(parent, key)
-        return _refusal(self._name, at.line, at.column, message, hint)
+    """Parse the bytes of a policy file. Raises PolicyInvalid: each mistake with file, line, column, hint."""
+    tree, reader = strict_yaml(raw, name), PolicyReader(name)
+    return reader.settled(lambda: reader.read(tree, hashlib.sha256(raw).hexdigest()))
 
 
 class PolicyReader(YamlReader):
@@ -340,23 +157,30 @@ class PolicyReader(YamlReader):
         )
         if type(top["schema"]) is not int or top["schema"] != SCHEMA:
             raise self.error(top, "schema", f"this version reads schema: {SCHEMA}", f"write schema: {SCHEMA}")
-        self._may_deny = "behavior_may_deny" in top and self.flag(top, "behavior_may_deny")
-        bands = self.map(top["bands"], (top, "bands"), "bands", required=("keystroke",))
-        keystroke = self.map(bands["keystroke"], (bands, "keystroke"), "bands.keystroke", required=("mismatch_from",))
-        self._lists = self._named_lists(top)
-        rules = self._rules(top)
+        # Whoever tried to allow it is told about the flag, not about every rule that relies on it.
+        self._may_deny = "behavior_may_deny" in top and self.tried(lambda: self.flag(top, "behavior_may_deny"), True)
+        self._unread: set[str] = set()
+        self._lists: dict[str, NamedList] = {}
+        self._lists = self.tried(lambda: self._named_lists(top), self._lists)
+        no_rules: tuple[Rule, ...] = ()
+        rules = self.tried(lambda: self._rules(top), no_rules)
         return Policy(
-            id=self._id(top, "id", "policy ids"),
-            description=self.text(top, "description") if "description" in top else "",
-            prior=self.number(top, "prior", 0.0001, 0.5),
-            mismatch_from=self.number(keystroke, "mismatch_from", -6.0, 6.0),
+            id=self.tried(lambda: self._id(top, "id", "policy ids"), ""),
+            description=self.tried(lambda: self.text(top, "description"), "") if "description" in top else "",
+            prior=self.tried(lambda: self.number(top, "prior", 0.0001, 0.5), 0.5),
+            mismatch_from=self.tried(lambda: self._mismatch_from(top), 0.0),
             rules=rules,
-            outcomes=self._outcomes(top),
+            outcomes=self.tried(lambda: self._outcomes(top), {}),
             lists=self._lists,
-            audit_full=self._audit(top),
+            audit_full=self.tried(lambda: self._audit(top), "error"),
             signals=_signals(rules),
             digest=digest,
         )
+
+    def _mismatch_from(self, top: CommentedMap) -> float:
+        bands = self.map(top["bands"], (top, "bands"), "bands", required=("keystroke",))
+        keystroke = self.map(bands["keystroke"], (bands, "keystroke"), "bands.keystroke", required=("mismatch_from",))
+        return self.number(keystroke, "mismatch_from", -6.0, 6.0)
 
     def _audit(self, top: CommentedMap) -> AuditFull:
         if "audit" not in top:
@@ -377,7 +201,14 @@ class PolicyReader(YamlReader):
         node = top["lists"]
         if not isinstance(node, CommentedMap) or not node:
             raise self.error(top, "lists", "lists must be a mapping", "from a list's name to its entries")
-        return {str(name): self._named_list(node, name) for name in node}
+        found = {}
+        for name in node:
+            read = self.tried(lambda name=name: self._named_list(node, name), None)  # type: ignore[misc]
+            if read is None:
+                self._unread.add(str(name))  # so that those who name it are not told that there is none
+            else:
+                found[str(name)] = read
+        return found
 
     def _named_list(self, node: CommentedMap, name: Any) -> NamedList:
         if not isinstance(name, str) or not _IDS.fullmatch(name):
@@ -391,9 +222,8 @@ class PolicyReader(YamlReader):
         entries = self.texts(body, kind)
         networks = [self._network(body[kind], index) for index in range(len(entries))] if kind == "cidrs" else []
         if kind == "countries":
-            for index, entry in enumerate(entries):
-                if not _COUNTRY.fullmatch(entry):
-                    raise self.error(body[kind], index, f"{entry!r} is no country", "two capitals, as in DE or NO")
+            for index in range(len(entries)):
+                self.tried(partial(self._country, body[kind], index), None)
         return NamedList(
             name=name,
             kind=kind,
@@ -403,6 +233,10 @@ class PolicyReader(YamlReader):
             at=self.place(node, name),
             networks=networks_of(networks),
         )
+
+    def _country(self, entries: CommentedSeq, index: int) -> None:
+        if not _COUNTRY.fullmatch(entries[index]):
+            raise self.error(entries, index, f"{entries[index]!r} is no country", "two capitals, as in DE or NO")
 
     def _network(self, entries: CommentedSeq, index: int) -> IPv4Network | IPv6Network:
         try:
@@ -414,13 +248,18 @@ class PolicyReader(YamlReader):
     def _rules(self, top: CommentedMap) -> tuple[Rule, ...]:
         rules: list[Rule] = []
         for index in range(len(self.list(top, "rules", allow_empty=True))):
-            rule = self._rule(top["rules"], index)
-            if any(rule.id == other.id for other in rules):
-                raise self.error(top["rules"][index], "id", "rule ids are unique and hold no dot", "choose another id")
-            rules.append(rule)
+            rule = self.tried(partial(self._rule, top["rules"], index), None)
+            if rule is not None and any(rule.id == other.id for other in rules):
+                self.tried(partial(self._twice, top["rules"][index], "rule"), None)
+            elif rule is not None:
+                rules.append(rule)
         return tuple(rules)
 
-    def _rule(self, parent: CommentedSeq, index: int) -> Rule:
+    def _twice(self, body: CommentedMap, what: str) -> None:
+        raise self.error(body, "id", f"{what} ids are unique and hold no dot", "choose another id")
+
+    def _rule(self, parent: CommentedSeq, index: int) -> Rule | None:
+        before = self.mistakes
         body = self.map(
             parent[index],
             (parent, index),
@@ -428,30 +267,36 @@ class PolicyReader(YamlReader):
             required=("id", "when", "then"),
             optional=("description", "owner", "mode", "since", "scope", "on_error", "on_missing", "exceptions"),
         )
-        rule_id = self._id(body, "id", "rule ids")
+        scopes = tuple(key for key in SCOPES if key != "users")
+        enforced: tuple[Mode, float | None] = ("enforce", None)
+        mode, since = self.tried(lambda: self._mode(body), enforced)
+        empty = Condition("all", ())
+        rule = Rule(
+            id=self.tried(lambda: self._id(body, "id", "rule ids"), ""),
+            description=self.tried(lambda: self.text(body, "description"), "") if "description" in body else "",
+            owner=self.tried(lambda: self.text(body, "owner"), "") if "owner" in body else "",
+            mode=mode,
+            since=since,
+            scope=self.tried(lambda: self._scope(body, "scope", scopes), empty) if "scope" in body else None,
+            when=self.tried(lambda: self._condition(body, "when", 1), empty),
+            then=self.tried(lambda: self._consequence(body, "then"), Consequence(Action.ALLOW)),
+            on_error=self.tried(lambda: self._least(body, "on_error"), None),
+            on_missing=self.tried(lambda: self._least(body, "on_missing"), None),
+            exceptions=self.tried(lambda: self._exceptions(body), ()) if "exceptions" in body else (),
+            at=self.place(parent, index),
+        )
+        if self.mistakes > before:
+            return None  # what the rest means cannot be told
+        self._refuse_silent_deny(rule, body)
+        return rule
+
+    def _mode(self, body: CommentedMap) -> tuple[Mode, float | None]:
         mode: Mode = "shadow" if "mode" in body and self.one_of(body, "mode", MODES) == "shadow" else "enforce"
         if mode == "shadow" and "since" not in body:
             raise self.error(body, "mode", "a rule in shadow says since when", "add since: with today's date")
         if mode == "enforce" and "since" in body:
             raise self.error(body, "since", "since: belongs to mode: shadow", "leave the line out")
-        rule = Rule(
-            id=rule_id,
-            description=self.text(body, "description") if "description" in body else "",
-            owner=self.text(body, "owner") if "owner" in body else "",
-            mode=mode,
-            since=self.moment(body, "since") if mode == "shadow" else None,
-            scope=self._scope(body, "scope", tuple(key for key in SCOPES if key != "users"))
-            if "scope" in body
-            else None,
-            when=self._condition(body, "when", 1),
-            then=self._consequence(body, "then"),
-            on_error=self._least(body, "on_error"),
-            on_missing=self._least(body, "on_missing"),
-            exceptions=self._exceptions(body) if "exceptions" in body else (),
-            at=self.place(parent, index),
-        )
-        self._refuse_silent_deny(rule, body)
-        return rule
+        return mode, self.moment(body, "since") if mode == "shadow" else None
 
     def _scope(self, parent: CommentedMap, key: Any, names: tuple[str, ...]) -> Condition:
         body = self.map(parent[key], (parent, key), key, required=(), optional=(*names, "networks"))
@@ -468,12 +313,17 @@ class PolicyReader(YamlReader):
             if name in names:
                 parts.append(OneOf(SCOPES[name], self.texts(body, name), self.place(body, name)))
             elif name == "networks":
-                found = [self._listed(body[name], index, "cidrs") for index in range(len(self.list(body, name)))]
-                parts.append(Condition("any", tuple(found)))
+                read = [
+                    self.tried(partial(self._listed, body[name], index, "cidrs"), None)
+                    for index in range(len(self.list(body, name)))
+                ]
+                parts.append(Condition("any", tuple(found for found in read if found is not None)))
         return Condition("all", tuple(parts))
 
-    def _listed(self, parent: Any, key: Any, kind: ListKind | None = None) -> Listed:
+    def _listed(self, parent: Any, key: Any, kind: ListKind | None = None) -> Listed | None:
         name = self.text(parent, key, "the name of a list")
+        if name in self._unread:
+            return None
         if name not in self._lists:
             near = difflib.get_close_matches(name, self._lists, n=1)
             hint = f"did you mean {near[0]}?" if near else "name it under lists:"
@@ -484,30 +334,33 @@ class PolicyReader(YamlReader):
 
     def _exceptions(self, body: CommentedMap) -> tuple[Exemption, ...]:
         found: list[Exemption] = []
-        names = tuple(SCOPES)
-        for index, item in enumerate(self.list(body, "exceptions")):
-            at = (body["exceptions"], index)
-            entry = self.map(
-                item,
-                at,
-                "exception",
-                required=("id", "owner", "expires"),
-                optional=("reason", *names, "networks", "listed"),
-            )
-            exception_id = self._id(entry, "id", "exception ids")
-            if any(exception_id == other.id for other in found):
-                raise self.error(entry, "id", "exception ids are unique and hold no dot", "choose another id")
-            who = self._people(entry, names)
-            if "listed" in entry:
-                who = replace(who, parts=(*who.parts, self._listed(entry, "listed")))
-            if not who.parts:
-                hint = f"add one of {', '.join((*names, 'networks', 'listed'))}"
-                raise self.error(*at, "the exception says for nobody", hint)
-            expires = self.moment(entry, "expires")
-            reason = self.text(entry, "reason") if "reason" in entry else ""
-            owner = self.text(entry, "owner")
-            found.append(Exemption(exception_id, owner, reason, expires, who, self.place(*at)))
+        for index in range(len(self.list(body, "exceptions"))):
+            read = self.tried(partial(self._exception, body["exceptions"], index), None)
+            if read is not None and any(read.id == other.id for other in found):
+                self.tried(partial(self._twice, body["exceptions"][index], "exception"), None)
+            elif read is not None:
+                found.append(read)
         return tuple(found)
+
+    def _exception(self, parent: CommentedSeq, index: int) -> Exemption:
+        at, names = (parent, index), tuple(SCOPES)
+        entry = self.map(
+            parent[index],
+            at,
+            "exception",
+            required=("id", "owner", "expires"),
+            optional=("reason", *names, "networks", "listed"),
+        )
+        exception_id = self._id(entry, "id", "exception ids")
+        who = self._people(entry, names)
+        if "listed" in entry and (listed := self._listed(entry, "listed")):
+            who = replace(who, parts=(*who.parts, listed))
+        if not who.parts and "listed" not in entry:
+            hint = f"add one of {', '.join((*names, 'networks', 'listed'))}"
+            raise self.error(*at, "the exception says for nobody", hint)
+        expires = self.moment(entry, "expires")
+        reason = self.text(entry, "reason") if "reason" in entry else ""
+        return Exemption(exception_id, self.text(entry, "owner"), reason, expires, who, self.place(*at))
 
     def _condition(self, parent: Any, key: Any, depth: int) -> Condition:
         node = parent[key]
@@ -519,14 +372,15 @@ class PolicyReader(YamlReader):
                 parent, key, f"conditions are nested deeper than {MAX_CONDITION_DEPTH}", "make two rules of it"
             )
         joint: Joint = next(iter(node))
-        parts = tuple(self._part(node[joint], index, depth) for index in range(len(self.list(node, joint))))
-        if joint == "not" and len(parts) != 1:
+        count = len(self.list(node, joint))
+        read = [self.tried(partial(self._part, node[joint], index, depth), None) for index in range(count)]
+        if joint == "not" and count != 1:
             raise self.error(
                 node, joint, "not: takes exactly one expression", "put them under all: or any: inside not:"
             )
-        return Condition(joint, parts)
+        return Condition(joint, tuple(part for part in read if part is not None))
 
-    def _part(self, parent: CommentedSeq, index: int, depth: int) -> Part:
+    def _part(self, parent: CommentedSeq, index: int, depth: int) -> Part | None:
         part = parent[index]
         if isinstance(part, str):
             return self._leaf(parent, index)
@@ -555,14 +409,22 @@ class PolicyReader(YamlReader):
             "outcomes",
             required=("match", "mismatch", "insufficient", "unavailable", "error"),
         )
-        found = {name: self._outcome(body, name) for name in ("match", "mismatch", "error")}
-        details: tuple[tuple[str, Iterable[str]], ...] = (
+        nothing = Consequence(Action.STEP_UP)
+        found = {
+            name: self.tried(partial(self._outcome, body, name), nothing) for name in ("match", "mismatch", "error")
+        }
+        details: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("insufficient", INSUFFICIENT),
-            ("unavailable", [str(cause) for cause in Cause]),
+            ("unavailable", tuple(str(cause) for cause in Cause)),
         )
         for name, wanted in details:
-            entries = self.map(body[name], (body, name), f"outcomes.{name}", required=tuple(wanted))
-            found |= {f"{name}.{entry}": self._outcome(entries, entry) for entry in entries}
+            read = partial(self.map, body[name], (body, name), f"outcomes.{name}", required=tuple(wanted))
+            entries: CommentedMap = self.tried(read, CommentedMap())
+            found |= {
+                f"{name}.{entry}": self.tried(partial(self._outcome, entries, entry), nothing)
+                for entry in entries
+                if entry in wanted
+            }
         return found
 
     def _outcome(self, parent: CommentedMap, key: str) -> Consequence:
@@ -575,7 +437,11 @@ class PolicyReader(YamlReader):
         node = parent[key]
         if isinstance(node, str):
             return self._made(parent, key, None, None, ())
+        if not isinstance(node, CommentedMap):
+            hint = f"write {', '.join(VERBS)}, or a mapping with action:"
+            raise self.error(parent, key, f"{key} must be an action", hint)
         body = self.map(node, (parent, key), key, required=("action",), optional=("acr_values", "factor", "effects"))
+        self._verb(body, "action")
         acr = self.text(body, "acr_values") if "acr_values" in body else None
         factor = self.text(body, "factor") if "factor" in body else None
         if body["action"] != Action.STEP_UP and (acr or factor):
@@ -593,14 +459,20 @@ class PolicyReader(YamlReader):
     def _made(
         self, parent: CommentedMap, key: str, acr: str | None, factor: str | None, effects: tuple[Effect, ...]
     ) -> Consequence:
-        verb = parent[key]
-        if not isinstance(verb, str) or verb not in VERBS:
-            raise self.error(parent, key, f"{verb!r} is no action", f"write {', '.join(VERBS)}")
+        verb = self._verb(parent, key)
         if verb == "trust":
             return Consequence(Action.ALLOW, effects=effects, trust=True)
         if verb == Action.STEP_UP and acr is None and factor is None:
             factor = "second_factor"
         return Consequence(Action(verb), acr, factor, effects)
+
+    def _verb(self, parent: CommentedMap, key: str) -> str:
+        verb = parent[key]
+        if not isinstance(verb, str) or verb not in VERBS:
+            near = difflib.get_close_matches(str(verb), VERBS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"write {', '.join(VERBS)}"
+            raise self.error(parent, key, f"{verb!r} is no action", hint)
+        return verb
 
     def _least(self, body: CommentedMap, key: str) -> Consequence | None:
         """Read ``on_error`` or ``on_missing``. Left out, an error asks ``outcomes.error`` and a missing value nothing."""
@@ -608,9 +480,11 @@ class PolicyReader(YamlReader):
             return ON_ERROR_OF_THE_FILE if key == "on_error" else None
         if body[key] == SKIP:
             return None
+        hint = f"write {SKIP}: the rule is passed over; or step_up, or deny"
+        if isinstance(body[key], str) and body[key] not in VERBS:
+            raise self.error(body, key, f"{key} cannot be {body[key]!r}", hint)
         found = self._consequence(body, key)
         if found.action is Action.ALLOW:
-            hint = f"write {SKIP}: the rule is passed over; or step_up, or deny"
             raise self.error(body, key, f"{key} cannot make an answer milder", hint)
         return found
 

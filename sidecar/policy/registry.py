@@ -176,11 +176,11 @@ _CONTEXT = (
         "context", unit="s", low=0.0,
     ),
     Signal(
-        "consent.state", "string", "what the person said about behaviour being used", "risk.context.request.consent",
+        "consent.state", "string", "what the person said about behaviour being used", "risk.judge.facts",
         "context", values=("unknown", "given", "refused", "withdrawn", "other_basis"),
     ),
     Signal(
-        "consent.gpc", "bool", "the browser sent Global Privacy Control", "risk.context.request.consent", "context",
+        "consent.gpc", "bool", "the browser sent Global Privacy Control", "risk.judge.facts", "context",
     ),
     Signal(
         "mark.state", "string", "what an administrator marked this user as; none once the mark has expired",

@@ -3,10 +3,11 @@
 Anything else is left alone and named as not analysed; nothing here guesses at CEL.
 """
 
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sidecar.policy.registry import SIGNALS, Signal
 
@@ -22,13 +23,13 @@ _WITHIN = re.compile(rf"(?P<name>{_NAME})\s+in\s+\[\s*(?P<list>(?:{_LITERAL})(?:
 _HOLDS = re.compile(rf"(?P<literal>{_TEXT})\s+in\s+(?P<name>{_NAME})")
 _BARE = re.compile(rf"(?P<name>{_NAME})")
 _MIRROR: dict[str, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_COMPARE: dict[str, Callable[..., bool]] = {
-    "==": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 
@@ -44,7 +45,7 @@ class Comparison:
     def true_of(self, value: bool | int | float | str) -> bool:
         """Tell whether the leaf is true of a known value. Not for ``holds``."""
         within = self.operator == "in"
-        found = value in self.literals if within else _COMPARE[self.operator](value, self.literals[0])
+        found = value in self.literals if within else _OPERATORS[self.operator](value, self.literals[0])
         return found is not self.negated
 
 
@@ -59,17 +60,17 @@ def shape(text: str) -> Comparison | None:
     found = _read(bare)
     if found is None or found[0] not in SIGNALS:
         return None
-    name, operator, literals = found
+    name, compared, literals = found
     # Without brackets a ``!`` binds to what follows it only; the checker has refused it before a comparison of numbers.
-    if negated and "(" not in text and operator not in ("==",):
+    if negated and "(" not in text and compared not in ("==",):
         return None
-    return Comparison(SIGNALS[name], operator, literals, negated)
+    return Comparison(SIGNALS[name], compared, literals, negated)
 
 
 def _read(bare: str) -> tuple[str, Operator, Literals] | None:
     if found := _COMPARED.fullmatch(bare):
-        operator: Operator = _MIRROR[_MIRROR[found["op"]]]
-        return found["name"], operator, (_literal(found["literal"]),)
+        compared: Operator = _MIRROR[_MIRROR[found["op"]]]
+        return found["name"], compared, (_literal(found["literal"]),)
     if found := _TURNED.fullmatch(bare):
         return found["name"], _MIRROR[found["op"]], (_literal(found["literal"]),)
     if found := _WITHIN.fullmatch(bare):
@@ -88,6 +89,23 @@ def _literal(text: str) -> bool | int | float | str:
     if text[0] in "\"'":
         return text[1:-1]
     return float(text) if "." in text else int(text)
+
+
+def direct(found: Comparison) -> Callable[[Any], bool]:
+    """Return a comparison as a plain function of its signal's known value, checked to be of the signal's type.
+
+    On these types the operators of Python and CEL agree: int64, finite doubles, texts by code point, lists of texts
+    (``tests/unit/test_policy_direct.py`` holds them against the engine).
+    """
+    first = found.literals[0] if found.literals else None
+    negated = found.negated
+    if found.operator == "in":
+        among = frozenset(found.literals)
+        return (lambda value: value not in among) if negated else (lambda value: value in among)
+    if found.operator == "holds":
+        return (lambda value: first not in value) if negated else (lambda value: first in value)
+    compare = _OPERATORS[found.operator]
+    return (lambda value: not compare(value, first)) if negated else (lambda value: compare(value, first))
 
 
 def impossible(found: Comparison) -> tuple[str, bool | int | float | str] | None:

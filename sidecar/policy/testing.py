@@ -7,6 +7,7 @@ strictly as the policy. Pure: bytes in, results out.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree as Xml
 
@@ -15,7 +16,8 @@ from ruamel.yaml.comments import CommentedMap
 from sidecar.domain.decisions import Consequence, Facts, SignalValue, Verdict
 from sidecar.policy.evaluate import decide
 from sidecar.policy.expressions import Place, known
-from sidecar.policy.language import SCHEMA, VERBS, Policy, YamlReader, strict_yaml
+from sidecar.policy.language import SCHEMA, VERBS, Policy
+from sidecar.policy.reading import YamlReader, strict_yaml
 from sidecar.policy.registry import SIGNALS
 
 
@@ -66,18 +68,25 @@ class Coverage:
 
 
 def parse_cases(raw: bytes, name: str) -> Suite:
-    """Read a test file. Raises PolicyInvalid with file, line, column and a hint."""
-    reader = YamlReader(name)
-    top = reader.map(strict_yaml(raw, name), None, "test file", required=("schema", "now", "facts", "cases"))
+    """Read a test file. Raises PolicyInvalid: each mistake with file, line, column, hint."""
+    tree, reader = strict_yaml(raw, name), YamlReader(name)
+    return reader.settled(lambda: _suite(reader, tree, name))
+
+
+def _suite(reader: YamlReader, tree: Any, name: str) -> Suite:
+    top = reader.map(tree, None, "test file", required=("schema", "now", "facts", "cases"))
     if type(top["schema"]) is not int or top["schema"] != SCHEMA:
         raise reader.error(top, "schema", f"this version reads schema: {SCHEMA}", f"write schema: {SCHEMA}")
-    now, base = reader.moment(top, "now"), _facts(reader, top)
-    cases = [_case(reader, top["cases"], index, now, base) for index in range(len(reader.list(top, "cases")))]
-    names = Counter(case.name for case in cases)
-    for index, case in enumerate(cases):
-        if names[case.name] > 1:
+    now = reader.tried(lambda: reader.moment(top, "now"), 0.0)
+    nothing: dict[str, SignalValue] = {}
+    base = reader.tried(lambda: _facts(reader, top), nothing)
+    count = len(reader.list(top, "cases"))
+    read = [reader.tried(partial(_case, reader, top["cases"], index, now, base), None) for index in range(count)]
+    names = Counter(case.name for case in read if case)
+    for index, case in enumerate(read):
+        if case and names[case.name] > 1:
             raise reader.error(top["cases"][index], "name", f"{case.name!r} stands twice", "say how the cases differ")
-    return Suite(name, tuple(cases))
+    return Suite(name, tuple(case for case in read if case))
 
 
 def _case(reader: YamlReader, parent: Any, index: int, now: float, base: Facts) -> Case:
@@ -97,8 +106,8 @@ def _case(reader: YamlReader, parent: Any, index: int, now: float, base: Facts) 
     return Case(
         name=reader.text(body, "name"),
         now=reader.moment(body, "now") if "now" in body else now,
-        facts={**base, **(_facts(reader, body) if "facts" in body else {})},
-        action=reader.one_of(expect, "action", VERBS) if "action" in expect else None,
+        facts={**base, **(reader.tried(lambda: _facts(reader, body), {}) if "facts" in body else {})},
+        action=reader.tried(lambda: reader.one_of(expect, "action", VERBS), "") if "action" in expect else None,
         rule=texts.get("rule"),
         acr_values=texts.get("acr_values"),
         factor=texts.get("factor"),
@@ -111,6 +120,8 @@ def _facts(reader: YamlReader, parent: CommentedMap) -> dict[str, SignalValue]:
     node = reader.map(parent["facts"], (parent, "facts"), "facts", required=(), optional=tuple(SIGNALS))
     found: dict[str, SignalValue] = {}
     for name in node:
+        if name not in SIGNALS:
+            continue
         signal, value = SIGNALS[name], node[name]
         found[name] = tuple(value) if isinstance(value, list) else value
         if value is None:

@@ -11,6 +11,7 @@ from sidecar.storage.arrays import pack_probe, pack_template
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import KEY, SAMPLE, WINDOW, Models, Row, parts
+from sidecar.storage.surroundings import drop_since
 
 # Everything that names a person, in an order in which nothing is left behind.
 _PERSONAL = (
@@ -24,6 +25,9 @@ _PERSONAL = (
     "directory",
     "subjects",
     "policy_fares",
+    "past_logins",
+    "failed_logins",
+    "marks",
 )
 _BY_FIELD = ("samples", "templates", "checkpoints", "waiting_probes", "entries")
 
@@ -76,6 +80,7 @@ class SqlCorrection:
             entries.take_back(connection, self._keys, tenant, subject, since)
             # How the password gets there is kept without times: whoever was in may have made it a habit.
             connection.execute("DELETE FROM provenance WHERE tenant = ? AND subject = ?", (tenant, subject))
+            drop_since(connection, self._keys, tenant, subject, since)
             details = {"since": since, "profiles": dict(done)}
             connection.notes.append(AuditEntry(tenant, "profile.unlearned", by, subject, details, now))
             return done

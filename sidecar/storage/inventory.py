@@ -131,6 +131,27 @@ INVENTORY: tuple[Table, ...] = (
     ),
     Table(
         "data",
+        "past_logins",
+        "to know a new browser, network, country or hour from a usual one: time, browser, network (/24, /48), place of each",
+        "retention.logins_days, the newest 200 of a person",
+        _columns("tenant:technical subject:pseudonym oldest_at:decision last_at:decision sealed:identity:own-key"),
+    ),
+    Table(
+        "data",
+        "failed_logins",
+        "failures by browser, of people who have completed a login",
+        "1 hour after the last one",
+        _columns("tenant:technical subject:pseudonym last_at:decision sealed:decision:own-key"),
+    ),
+    Table(
+        "data",
+        "marks",
+        "an administrator's word about an account: safe or compromised",
+        "until its end, until taken back, or until the person is forgotten",
+        _columns("tenant:technical subject:pseudonym at:decision expires:decision sealed:decision:own-key"),
+    ),
+    Table(
+        "data",
         "directory",
         "to end sessions at the provider, and to show names to roles that may see them",
         "until neither decision nor template of the person is left",

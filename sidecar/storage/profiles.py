@@ -34,6 +34,7 @@ from sidecar.storage.evidence import (
 )
 from sidecar.storage.policies import note_fare
 from sidecar.storage.subjects import confirm_consent, read_consent
+from sidecar.storage.surroundings import fail_of, keep_failure, keep_login, read_past
 
 USUAL_LOGINS = 5
 COMPARED_LOGINS = 5  # confirmed logins that a new model is watched for before it may serve
@@ -43,10 +44,11 @@ FITTING = 0.8  # share of them in which it must not have asked for more than the
 class SqlProfiles:
     """Implements ``ports.Profiles`` and ``ports.Learning``. The store itself knows no arithmetic; ``models`` does."""
 
-    def __init__(self, database: Database, keys: Keys, models: Models) -> None:
+    def __init__(self, database: Database, keys: Keys, models: Models, logins_days: int = 180) -> None:
         self._db = database
         self._keys = keys
         self._models = models
+        self._logins_days = logins_days
 
     async def remembered(self, tenant: str, subject: str, now: float) -> Remembered:
         """Return what a login needs to know. Raises StorageFailed when something does not open."""
@@ -59,6 +61,7 @@ class SqlProfiles:
                 self._usual(tenant, subject),
                 read_consent(self._db, mine, tenant, subject),
                 tuple(row[0] for row in running),
+                read_past(self._db, mine, tenant, subject),
                 entries.read(self._db, mine, tenant, subject),
             )
 
@@ -197,11 +200,14 @@ class SqlProfiles:
                 _note_fare(connection, decision, completion)
                 if remember:
                     _remember_provenance(connection, decision)
+                    keep_login(connection, self._keys, decision, self._logins_days)
                 # A password change since the decision took the waiting probes away: there is nothing to learn then.
                 for lesson in lessons:
                     if lesson.key.field in fields:
                         self._learn(connection, decision.id, lesson)
                         taught.append(lesson.key.field)
+            elif completion["outcome"] == "failed" and (failure := fail_of(decision, completion["at"])):
+                keep_failure(connection, self._keys, decision.tenant, decision.subject, failure)
             details = {
                 "decision": decision.id,
                 "outcome": completion["outcome"],

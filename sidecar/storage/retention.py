@@ -9,7 +9,7 @@ import structlog
 from sidecar.config import RetentionSettings
 from sidecar.errors import SealBroken
 from sidecar.ports import Keys, ProfileKey
-from sidecar.storage import checkpoints, entries, evidence
+from sidecar.storage import checkpoints, entries, evidence, surroundings
 from sidecar.storage.database import Connection, Database
 from sidecar.storage.evidence import KEY, Models, parts
 
@@ -45,6 +45,8 @@ class SqlRetention:
             ("waiting_probes", "at < ?", now - PROBE_SECONDS),
             ("idempotency", "at < ?", now - REQUEST_SECONDS),
             ("uses", "at < ?", now - REQUEST_SECONDS),
+            ("failed_logins", "last_at < ?", surroundings.expired_failures(now)),
+            ("marks", "expires < ?", now),
         ]
         return await self._db.write(lambda connection: _delete(connection, statements))
 
@@ -62,10 +64,13 @@ class SqlRetention:
             ("samples", "unlearned < ?", now - rules.unlearned_days * DAY),
             ("templates", "last_at < ?", profile_end),
             ("checkpoints", "last_at < ?", profile_end),
+            ("past_logins", "last_at < ?", now - rules.logins_days * DAY),
         ]
         done = dict(await self._db.write(lambda connection: _delete(connection, statements)))
         while aged := await self._db.write(lambda connection: self._aged(connection, now - rules.samples_days * DAY)):
             done["samples"] += aged
+        while await self._db.write(lambda c: surroundings.trim(c, self._keys, now - rules.logins_days * DAY)):
+            pass
         cutoff = now - rules.samples_days * DAY
         while aged := await self._db.write(
             lambda connection: entries.age(connection, self._keys, cutoff, PROFILES_AT_ONCE)

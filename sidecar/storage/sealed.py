@@ -5,7 +5,7 @@ from typing import Any
 
 from sidecar.errors import StorageFailed
 from sidecar.ports import Keys, ProfileKey
-from sidecar.storage import checkpoints, entries, subjects
+from sidecar.storage import checkpoints, entries, subjects, surroundings
 from sidecar.storage.database import Database
 from sidecar.storage.decisions import body_place
 from sidecar.storage.evidence import STANDING, sample_place, template_for, template_place
@@ -50,6 +50,27 @@ _SEALED: tuple[tuple[str, str, str, str, Place], ...] = (
         "",
         subjects.COLUMNS,
         lambda tenant, subject, row: subjects.consent_place(tenant, subject, *row),
+    ),
+    (
+        "past_logins",
+        "sealed",
+        "",
+        "oldest_at, last_at",
+        lambda tenant, subject, row: surroundings.past_place(tenant, subject, *row),
+    ),
+    (
+        "failed_logins",
+        "sealed",
+        "",
+        "last_at",
+        lambda tenant, subject, row: surroundings.failure_place(tenant, subject, *row),
+    ),
+    (
+        "marks",
+        "sealed",
+        "",
+        "at, expires",
+        lambda tenant, subject, row: surroundings.mark_place(tenant, subject, *row),
     ),
     (
         "samples",

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.config import ClientSettings, IdpSettings, Settings
+from sidecar.config import ClientSettings, Settings
 from sidecar.domain.biometrics import Cause, Floats, Probe, Template
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import (
@@ -46,7 +46,7 @@ from sidecar.ports import (
     Remembered,
     StoredDecision,
 )
-from sidecar.risk.context import history, request
+from sidecar.risk.context import history
 from sidecar.risk.explained import would_pass
 from sidecar.risk.fusion import level
 from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shadow_scores
@@ -57,6 +57,7 @@ from sidecar.usecases.entered import entered, looked_at
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
+from sidecar.usecases.surroundings import Watcher
 from sidecar.usecases.watching import TypingWatch
 from sidecar.wire import encode_batches
 
@@ -85,6 +86,7 @@ class Assessor:
     clock: Callable[[], float]
     watch: TypingWatch
     cohorts: Cohorts
+    watcher: Watcher
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
@@ -142,8 +144,10 @@ class Assessor:
         if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
             judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
         consent = remembered.consent.under(idp.legal_basis)
+        around = self.watcher.look(attempt, idp, remembered.past, now)
         seen = (
-            facts(
+            around.facts
+            | facts(
                 judgement,
                 known,
                 action=attempt.action,
@@ -153,7 +157,6 @@ class Assessor:
                 consent=consent,
                 gpc=attempt.gpc or gathered.gpc,
             )
-            | request.facts(_asked(attempt, idp))
             | live.facts()
         )
         verdict = decide(policy, seen, now)
@@ -165,6 +168,7 @@ class Assessor:
             rule_id=verdict.rule_id,
             reason=reason(judgement),
             trust=verdict.consequence.trust,
+            cookie=around.cookie,
         )
         entry = _entry(attempt, subject, answer, policy.id, now)
         passing = would_pass(judgement, known, remembered.entries, self.detectors, beside, policy.mismatch_from)
@@ -175,7 +179,8 @@ class Assessor:
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow, "would_pass": passing},
+            body=_body(attempt, judgement, seen, verdict, answer)
+            | {"shadow_models": shadow, "would_pass": passing, "around": around.kept},
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,
@@ -296,7 +301,9 @@ class Assessor:
             return None
         if found[0] != digest:
             raise IdempotencyConflict("the idempotency key was used with another request")
-        return _stored_answer(found[1])
+        answer, around = _stored_answer(found[1]), found[1].body.get("around")
+        cookie = self.watcher.cookie(attempt.tenant, around["device"], found[1].at) if around else None
+        return replace(answer, cookie=cookie)
 
 
 def request_digest(body: bytes) -> str:
@@ -335,20 +342,6 @@ def _body(
         "errors": list(verdict.errors),
         "shadow": [asdict(would) for would in verdict.shadow],
     }
-
-
-def _asked(attempt: Attempt, idp: IdpSettings) -> request.Asked:
-    client = idp.client(attempt.client)
-    return request.Asked(
-        issuer=attempt.issuer,
-        realm=attempt.realm,
-        user=attempt.subject,
-        roles=attempt.roles,
-        groups=attempt.groups,
-        address=attempt.ip,
-        floor=client.floor,
-        sensitivity=client.sensitivity,
-    )
 
 
 def _kept(seen: Mapping[str, Any]) -> dict[str, Any]:

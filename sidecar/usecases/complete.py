@@ -66,7 +66,8 @@ class Completer:
             "withheld": dict(withheld),
         }
         # Let in although a second factor was asked for: that may be a thief, who must not make a habit of anything.
-        remember = second_factor or decision.body["answer"]["action"] == Action.ALLOW
+        usual = second_factor or decision.body["answer"]["action"] == Action.ALLOW
+        remember = usual and not self.settings.learning.frozen
         return await self.learning.complete(decision, completion, lessons, assertion, remember=remember)
 
     async def _lessons(self, decision: StoredDecision, *, second_factor: bool, now: float) -> Taught:

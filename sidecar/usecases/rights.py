@@ -6,14 +6,15 @@ reading and every act is a row of the tenant's audit chain, with ``by`` naming w
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sidecar.config import Settings
 from sidecar.domain.consent import Consent, ConsentState
 from sidecar.domain.entries import Ended, Entries
-from sidecar.errors import NotFound
+from sidecar.domain.surroundings import MarkKind, Past
+from sidecar.errors import BadRequest, NotFound
 from sidecar.keyring import Keyring
 from sidecar.ports import (
     Assertion,
@@ -27,6 +28,7 @@ from sidecar.ports import (
     Restored,
     StoredDecision,
     Subjects,
+    Surroundings,
 )
 from sidecar.usecases.profiles import describe
 
@@ -59,6 +61,7 @@ class Rights:
     histories: Histories
     directory: Directory
     subjects: Subjects
+    surroundings: Surroundings
     correction: Correction
     recorded: Recorded
     audit: Audit
@@ -103,6 +106,7 @@ class Rights:
             }
             for decision in await self.histories.of_subject(tenant, pseudonym)
         ]
+        found |= _surroundings(await self.surroundings.past(tenant, pseudonym))
         found["recordings"] = [
             {"recording": name, "at": moment(at), "events": events}
             for name, at, events in await self.recorded.of_subject(tenant, pseudonym)
@@ -173,6 +177,17 @@ class Rights:
         """Make a person's templates again from the evidence log; tell for each whether it was the same, bit for bit."""
         return await self.correction.rebuild(tenant, self.keyring.pseudonym(tenant, subject), by, self.clock())
 
+    async def mark(
+        self, tenant: str, subject: str, by: str, kind: MarkKind | None, expires: float | None = None
+    ) -> bool:
+        """Mark an account as safe or compromised until ``expires`` (epoch seconds), or with None take the mark away; tell
+        whether there was one before. Raises BadRequest when the end is past.
+        """
+        now = self.clock()
+        if expires is not None and expires <= now:
+            raise BadRequest("the end of a mark must be in the future")
+        return await self.surroundings.mark(tenant, self.keyring.pseudonym(tenant, subject), kind, expires, by, now)
+
     async def _summary(self, tenant: str, subject: str) -> dict[str, Any]:
         pseudonym = self.keyring.pseudonym(tenant, subject)
         person = await self.directory.person(tenant, pseudonym)
@@ -206,6 +221,25 @@ class Rights:
     async def _read(self, tenant: str, subject: str, by: str, what: str) -> None:
         pseudonym = self.keyring.pseudonym(tenant, subject)
         await self.audit.add([AuditEntry(tenant, "subject.read", by, pseudonym, {"what": what}, self.clock())])
+
+
+def _surroundings(past: Past) -> dict[str, Any]:
+    """Word what is remembered of the surroundings of logins."""
+    return {
+        "logins": [
+            {
+                "at": moment(login.at),
+                "browser": login.device,
+                "network": login.address,
+                "autonomous_system": login.asn,
+                "country": login.country,
+                "place": asdict(login.spot) if login.spot else None,
+            }
+            for login in past.logins
+        ],
+        "failed_logins": [{"at": moment(failure.at), "browser": failure.device} for failure in past.failures],
+        "mark": {"is": past.mark.kind, "until": moment(past.mark.expires)} if past.mark else None,
+    }
 
 
 def _entries(kept: Entries) -> list[dict[str, Any]]:

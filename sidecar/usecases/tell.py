@@ -1,10 +1,11 @@
 """Take news from the identity provider: a password was changed, an account deleted, a session ended."""
 
+from sidecar.domain.surroundings import Failure
 from sidecar.errors import BadRequest
 from sidecar.keyring import Keyring
-from sidecar.ports import Assertion, Assertions, Correction, Keys, Profiles
+from sidecar.ports import Assertion, Assertions, Correction, Keys, Profiles, Surroundings
 
-EVENTS = ("password_changed", "account_deleted", "logout")
+EVENTS = ("password_changed", "account_deleted", "logout", "login_failed")
 
 
 async def tell(
@@ -20,9 +21,12 @@ async def tell(
     assertion: Assertion,
     by: str,
     now: float,
+    surroundings: Surroundings,
+    device: str | None = None,
     happened: float | None = None,
 ) -> None:
-    """Act on one event: a new password resets only that field; deletion forgets the person. Raises BadRequest.
+    """Act on one event: a new password resets only that field; deletion forgets the person; a failed login
+    counts for its verified browser (``device``) alone. Raises BadRequest.
 
     ``happened`` (epoch seconds) marks a repeat of something old: what was learned since is not forgotten for it.
     """
@@ -33,6 +37,9 @@ async def tell(
         happened is None or await _learned_before(profiles, tenant, pseudonym, "password", happened)
     ):
         await correction.reset(tenant, pseudonym, "password", assertion, by, now)
+        return
+    if event == "login_failed":
+        await surroundings.fail(tenant, pseudonym, Failure(now, device), assertion)
         return
     await assertions.spend(assertion)  # before the key: a replayed call must not destroy the key of a new account
     if event == "account_deleted":

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from support.world import World
 
 from sidecar.console.api import ACTS
 from sidecar.domain.roles import MAY, MEANING, Permission, Role, allowed, known_roles
+from sidecar.shipped import policy_directory
 
 pytestmark = pytest.mark.anyio
 P = Permission
@@ -51,6 +52,7 @@ class Call:
     body: Any = None
     form: bool = False
     status: int = 200
+    extra: dict[str, str] = field(default_factory=dict)
 
     def url(self, case: Case) -> str:
         path = self.path or self.route
@@ -61,7 +63,7 @@ class Call:
     async def made(self, case: Case, headers: dict[str, str]) -> Any:
         sent: dict[str, Any] = {}
         if self.form:
-            sent["data"] = {"csrf": headers.get("X-CSRF", ""), "scope": "session"}
+            sent["data"] = {"csrf": headers.get("X-CSRF", ""), "scope": "session"} | self.extra
         elif self.body is not None:
             sent["json"] = self.body
         return await case.world.http.request(self.method, self.url(case), headers=headers, **sent)
@@ -126,6 +128,11 @@ async def _vouched(case: Case, response: Any) -> bool:
     return "samples" in response.json() and bool(case.rows("profile.confirmed"))
 
 
+async def _marked(case: Case, response: Any) -> bool:
+    past = await case.world.inside.surroundings.past("one", case.pseudonym)
+    return bool(past.mark and past.mark.kind == response.json()["mark"] and case.rows("subject.marked"))
+
+
 async def _ended(case: Case, response: Any) -> bool:
     queued = [row for row in case.world.rows("outbox") if case.decision in row]
     return len(queued) == len(case.rows("session.ended_by_operator")) > 0
@@ -140,6 +147,23 @@ async def _typing(case: Case, response: Any) -> bool:
     return {one["people"] for one in response.json()["tenants"].values()} <= {0, 1}
 
 
+async def _policies(case: Case, response: Any) -> bool:
+    return "In force" in response.text and ("Try a candidate" in response.text) is ("policies/try" in response.text)
+
+
+async def _shadowed(case: Case, response: Any) -> bool:
+    return set(response.json()) == {"looked_at", "most", "found", "decisions"}
+
+
+async def _tried(case: Case, response: Any) -> bool:
+    return "Try a policy" in response.text
+
+
+async def _published(case: Case, response: Any) -> bool:
+    history = await case.world.inside.published.history(1)
+    return f"version+{history[0].number}+" in response.headers["location"]
+
+
 async def _chain(case: Case, response: Any) -> bool:
     first = response.json()["rows"][0]
     return bool(first["number"] == 1 and len(first["hash"]) == 64)
@@ -150,6 +174,7 @@ async def _verified(case: Case, response: Any) -> bool:
 
 
 API = "/operator/api"
+POLICY = (policy_directory() / "default.yaml").read_text()
 DECISION, PERSON = API + "/decisions/{tenant}/{decision_id}", API + "/subjects/{tenant}/{subject}"
 ACT = PERSON + "/{act}"
 CALLS = (
@@ -166,10 +191,34 @@ CALLS = (
     Call(P.PROFILES_CORRECT, "POST", ACT, _vouched, PERSON + "/confirm"),
     Call(P.PROFILES_CORRECT, "POST", ACT, _unlearned, PERSON + "/unlearn", {"since": 0}),
     Call(P.PROFILES_CORRECT, "POST", ACT, _reset, PERSON + "/reset", {"field": "password"}),
+    Call(P.PEOPLE_MARK, "POST", ACT, _marked, PERSON + "/mark", {"mark": "compromised"}),
     Call(P.PEOPLE_FORGET, "POST", ACT, _forgotten, PERSON + "/forget"),
     Call(P.SESSIONS_END, "POST", DECISION + "/end", _ended, body={"scope": "session"}, status=202),
     Call(P.SESSIONS_END, "POST", "/operator/decisions/{tenant}/{decision_id}/end", _ended, form=True, status=303),
     Call(P.POLICY_READ, "GET", API + "/policy", _policy),
+    Call(P.POLICY_READ, "GET", "/operator/policies", _policies),
+    Call(P.POLICY_READ, "GET", API + "/shadow", _shadowed),
+    Call(P.POLICY_TRY, "GET", "/operator/policies/try", _tried),
+    Call(P.POLICY_TRY, "POST", "/operator/policies/try", _tried, form=True, extra={"source": POLICY, "act": "check"}),
+    Call(
+        P.POLICY_PUBLISH,
+        "POST",
+        "/operator/policies/publish",
+        _published,
+        form=True,
+        status=303,
+        extra={"source": POLICY},
+    ),
+    Call(
+        P.POLICY_PUBLISH,
+        "POST",
+        "/operator/policies/{act}",
+        _published,
+        "/operator/policies/restore",
+        form=True,
+        status=303,
+        extra={"number": "1"},
+    ),
     Call(P.AUDIT_READ, "GET", API + "/audit/{tenant}", _chain),
     Call(P.AUDIT_VERIFY, "GET", API + "/audit", _verified),
 )
@@ -254,7 +303,7 @@ class TestSessions:
             response = await call.made(case, headers)
             assert response.status_code == 401
             assert case.pseudonym[:10] not in response.text
-            if call.route != "/operator":
+            if call.route not in ("/operator", "/operator/policies"):
                 assert response.json()["error"] == "login_required"
         assert everything(world) == before
 

@@ -18,6 +18,7 @@ from sidecar import ports
 from sidecar.config import IdpSettings, KeySettings
 from sidecar.domain.consent import Consent, ConsentState
 from sidecar.domain.decisions import Evidence
+from sidecar.domain.surroundings import Failure, Past
 from sidecar.errors import CaptureRefused, KeyUnknown, NotFound, SealBroken, StorageFailed, TokenReplayed
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.keyring import batch_seal
@@ -348,6 +349,25 @@ async def _(at: Place) -> None:
     await at.sidecar.correction.reset("two", SUBJECT, None, None, "test", at.now)
 
 
+@trying("Surroundings.past")
+async def _(at: Place) -> None:
+    assert await at.sidecar.surroundings.past("two", SUBJECT) == Past()
+
+
+@trying("Surroundings.fail")
+async def _(at: Place) -> None:
+    spent = (at.idp("two").issuer, JTI + "-failure", int(at.now) + 60)
+    await at.sidecar.surroundings.fail("two", SUBJECT, Failure(at.now, "a browser of tenant one's"), spent)
+    assert await at.sidecar.surroundings.past("two", SUBJECT) == Past()
+
+
+@trying("Surroundings.mark")
+async def _(at: Place) -> None:
+    assert not await at.sidecar.surroundings.mark("two", SUBJECT, None, None, "test", at.now)
+    await at.sidecar.surroundings.mark("two", SUBJECT, "compromised", None, "test", at.now)
+    await at.sidecar.correction.reset("two", SUBJECT, None, None, "test", at.now)
+
+
 @trying("Directory.person")
 async def _(at: Place) -> None:
     assert await at.sidecar.decisions.person("two", SUBJECT) == {}
@@ -416,7 +436,7 @@ async def _(at: Place) -> None:
 
 
 # Policies are the whole installation's: what a rule is about, providers and clients, stands in the file.
-INSTALLATION_WIDE = {"Policies", "PolicyFares"}
+INSTALLATION_WIDE = {"Policies", "PolicyFares", "LastGood"}
 
 
 def test_every_method_of_every_port_is_tried() -> None:

@@ -39,6 +39,9 @@ TABLES = (
     "subjects",
     "recordings",
     "recorded",
+    "past_logins",
+    "failed_logins",
+    "marks",
     "entries",
 )
 

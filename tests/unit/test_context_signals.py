@@ -15,13 +15,13 @@ from netaddr import IPSet
 
 from sidecar.domain.biometrics import Kind, Probe
 from sidecar.domain.entries import Entries, Entry, added, nothing
+from sidecar.domain.surroundings import Failure, Mark, Past, PastLogin, Spot
 from sidecar.errors import ConfigInvalid
 from sidecar.geography import GeoDatabase
 from sidecar.policy.expressions import known
 from sidecar.policy.registry import SIGNALS
 from sidecar.risk.context import history, hours, machine, places, request
 from sidecar.risk.context.facts import Around, context_facts
-from sidecar.risk.context.history import Failure, PastLogin, Spot
 
 NOW = 1_795_000_000.0
 DAY = 86_400.0
@@ -56,13 +56,12 @@ def around(**changed: Any) -> Around:
         ],
         "failures": [Failure(NOW - 60, "d1")],
         "session_began_at": None,
-        "consent": "given",
-        "gpc": False,
         "mark": None,
-        "probe": PROBE,
-        "earlier": earlier(PROBE, 5.0, -9.0),
-    }
-    return Around(**(given | changed))
+    } | changed
+    return Around(
+        past=Past(tuple(given.pop("past")), tuple(given.pop("failures")), given.pop("mark")),
+        **given,
+    )
 
 
 class TestTheTable:
@@ -73,17 +72,16 @@ class TestTheTable:
 
     def test_context_and_request_facts_are_exactly_what_is_declared(self) -> None:
         """A signal that nobody produces never fires; a fact that nobody declared cannot be read."""
-        behavioral = {"bot.sign", "replay.nearest"}
-        judged = {"action", "client.id"}
+        judged = {"action", "client.id", "consent.state", "consent.gpc"}
         declared = {name for name, signal in SIGNALS.items() if signal.kind != "behavior"} - judged
-        assert set(context_facts(around(), NOW)) == declared | behavioral
+        assert set(context_facts(around(), NOW)) == declared
 
     @pytest.mark.parametrize("device", [None, "d1", "d2"])
     @pytest.mark.parametrize("history_known", [True, False])
     def test_every_value_is_of_its_declared_type_and_range(self, device: str | None, history_known: bool) -> None:
         given: dict[str, Any] = {"device": device}
         if not history_known:
-            given |= {"past": [], "failures": [], "probe": None, "earlier": None, "session_began_at": NOW - 5}
+            given |= {"past": [], "failures": [], "session_began_at": NOW - 5}
         facts = context_facts(around(**given), NOW)
         assert known(facts, NOW).broken == frozenset()
         for name, value in facts.items():
@@ -96,10 +94,9 @@ class TestTheTable:
                 assert signal.low <= value <= (signal.high if signal.high is not None else math.inf)
 
     def test_what_is_not_known_is_none(self) -> None:
-        facts = context_facts(around(device=None, past=[], located=places.Located(None, None, None), probe=None), NOW)
+        facts = context_facts(around(device=None, past=[], located=places.Located(None, None, None)), NOW)
         unknown = {"network.changed", "network.asn", "network.asn_changed", "network.country", "network.country_changed",
-                   "travel.speed", "time.unusual", "failures.device", "session.age", "bot.sign", "replay.nearest",
-                   "user.groups"}  # fmt: skip
+                   "travel.speed", "time.unusual", "failures.device", "session.age", "user.groups"}  # fmt: skip
         assert {name for name, value in facts.items() if value is None} == unknown
 
 
@@ -125,7 +122,7 @@ def test_sec4_attempts_without_the_password_move_no_signal_of_the_victim(
 ) -> None:
     """Per signal: whatever strangers try, from wherever and however often, the owner's own login looks the same."""
     undisturbed = around()
-    besieged = around(past=[*attempts, *undisturbed.past], failures=[*failures, *undisturbed.failures])
+    besieged = around(past=[*attempts, *undisturbed.past.logins], failures=[*failures, *undisturbed.past.failures])
     before, after = context_facts(undisturbed, NOW), context_facts(besieged, NOW)
     for name in before:
         assert before[name] == after[name], name
@@ -288,9 +285,9 @@ class TestMachine:
 class TestMarksAndSessions:
     def test_a_mark_ends_when_it_expires(self) -> None:
         assert request.mark(None, NOW) == "none"
-        assert request.mark(request.Mark("compromised", None), NOW) == "compromised"
-        assert request.mark(request.Mark("safe", NOW + 1), NOW) == "safe"
-        assert request.mark(request.Mark("safe", NOW), NOW) == "none"
+        assert request.mark(Mark("compromised", None), NOW) == "compromised"
+        assert request.mark(Mark("safe", NOW + 1), NOW) == "safe"
+        assert request.mark(Mark("safe", NOW), NOW) == "none"
 
     def test_session_age(self) -> None:
         assert request.session_age(None, NOW) is None

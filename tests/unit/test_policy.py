@@ -97,7 +97,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "text for bool": ("'keystroke.outcome == \"mismatch\"'", "'profile.confirmed == \"yes\"'", 0, "different types"),
     "no question": ("'keystroke.outcome == \"mismatch\"'", "'keystroke.llr + 1.0'", 0, "yes-or-no"),
     "has()": ("'keystroke.outcome == \"mismatch\"'", "'has(keystroke.llr)'", 0, "has()"),
-    "syntax": ("'keystroke.outcome == \"mismatch\"'", "'keystroke.outcome = 1'", 0, "CEL expressions look like"),
+    "syntax": ("'keystroke.outcome == \"mismatch\"'", "'keystroke.outcome = 1'", 0, "a single = means nothing"),
     "empty leaf": ("'keystroke.outcome == \"mismatch\"'", "''", 0, ""),
     "leaf a number": ("['keystroke.outcome == \"mismatch\"']", "[7]", 0, "one of all:, any:, not:"),
     "leaf true": ("['keystroke.outcome == \"mismatch\"']", "[true]", 0, "one of all:, any:, not:"),
@@ -131,14 +131,13 @@ def test_pol1_each_mistake_is_refused_with_file_line_and_column(old: str, new: s
     text = GOOD.replace(old, new, 1)
     with pytest.raises(PolicyInvalid) as refused:
         parse(text.encode(), "policies/mine.yaml")
-    name, row, column, said = refused.value.message.split(":", 3)
-    assert name == "policies/mine.yaml"
-    assert int(row) >= 1
-    assert int(column) >= 1
-    assert message in said
+    told = [line.split(":", 3) for line in refused.value.message.splitlines()]
+    assert all(name == "policies/mine.yaml" and int(row) >= 1 and int(column) >= 1 for name, row, column, _ in told)
+    rows = [int(row) for _, row, _, said in told if message in said]
+    assert rows, refused.value.message
     if line >= 0 and message:
         expected = GOOD[: GOOD.index(old)].count("\n") + 1 + line
-        assert abs(int(row) - expected) <= 1, refused.value.message
+        assert any(abs(row - expected) <= 1 for row in rows), refused.value.message
 
 
 @pytest.mark.parametrize(
@@ -361,7 +360,7 @@ def plain(tree: Any, truths: dict[str, bool]) -> bool:
     return all(found) if joint == "all" else any(found) if joint == "any" else not found[0]
 
 
-ERRORS = ["[1, 2][7] == 1", "1 / 0 == 1", "int(client.id) == 3", "!(1 % 0 == 1)", 'client.id.matches("(")']
+ERRORS = ["[1, 2][7] == 1", "1 / 0 == 1", "int(client.id) == 3", "!(1 % 0 == 1)", 'client.id.matches("" + "(")']
 
 
 @pytest.mark.parametrize("expression", ERRORS)

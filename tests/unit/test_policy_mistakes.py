@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.errors import PolicyInvalid
-from sidecar.policy.language import parse
+from sidecar.policy.language import load, parse
 from sidecar.policy.testing import parse_cases
 from sidecar.shipped import policy_directory
 
@@ -119,7 +119,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "int for a double": ("keystroke.confidence > 0.5", "keystroke.confidence > 1", "keystroke.confidence > 1", "1.0 for a double"),
     "double for an int": ("failures.device >= 5", "failures.device >= 5.0", "'failures", "1.0 for a double"),
     "text for a number": ("keystroke.confidence > 0.5", 'keystroke.confidence > "high"', "keystroke.confidence", "different types"),
-    "one equals sign": ('mark.state == "compromised"', 'mark.state = "compromised"', "'mark", "CEL expressions look like"),
+    "one equals sign": ('mark.state == "compromised"', 'mark.state = "compromised"', "'mark", "a single = means nothing"),
     "a value the signal never has": ('"compromised"', '"compromized"', "'mark", "did you mean compromised?"),
     "a value in a list it never has": ('mark.state == "compromised"', 'mark.state in ["safe", "lost"]', "'mark", "compare with a value"),
     "a range that is impossible": ("keystroke.confidence > 0.5", "keystroke.confidence > 1.5", "keystroke.confidence", "the signal can have"),
@@ -134,7 +134,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "effect unknown": ("effects: [notify]}\n    on", "effects: [email]}\n    on", "email", "revoke_session"),
     "effects empty": ("effects: [notify]}\n    on", "effects: []}\n    on", "effects: []", "dash"),
     "on_error milder": ("on_error: step_up", "on_error: allow", "on_error", "write skip"),
-    "on_missing unknown": ("on_missing: skip", "on_missing: ignore", "on_missing", "write trust, allow"),
+    "on_missing unknown": ("on_missing: skip", "on_missing: ignore", "on_missing", "write skip"),
     "deny by behaviour": ("    then: step_up\n", "    then: deny\n", "then: deny", "in so many words"),
     "deny by an outcome": ("  mismatch: step_up", "  mismatch: deny", "mismatch: deny", "in so many words"),
     "deny allowed lukewarmly": ("prior: 0.02", 'prior: 0.02\nbehavior_may_deny: "yes"', "behavior_may_deny", "without quotes"),
@@ -142,14 +142,14 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "cause missing": ("    pasted: step_up\n", "", "unavailable:", "add a line pasted"),
     "cause unknown": ("    pasted: step_up", "    paste: step_up\n    pasted: step_up", "paste: step_up", "did you mean pasted?"),
     "state missing": ("    stale: step_up\n", "", "insufficient:", "add a line stale"),
-    "outcome a list": ("  match: allow", "  match: [allow]", "match: [allow]", "its keys are action"),
-    "outcome empty": ("  match: allow", "  match:", "match:\n", "its keys are action"),
+    "outcome a list": ("  match: allow", "  match: [allow]", "match: [allow]", "write trust, allow"),
+    "outcome empty": ("  match: allow", "  match:", "match:\n", "write trust, allow"),
 }  # fmt: skip
 REFUSAL = re.compile(r"policies/mine\.yaml:(\d+):(\d+): (.+); hint: (.+)")
 
 
 def test_the_file_without_a_mistake_is_accepted() -> None:
-    assert len(parse(GOOD.encode()).rules) == 9
+    assert len(parse(GOOD.encode()).rules) == len(load(policy_directory() / "default.yaml").rules) + 1
     assert len(MISTAKES) >= 50
 
 
@@ -159,14 +159,13 @@ def test_pol1_each_mistake_is_refused_at_its_place_with_a_hint(old: str, new: st
     text = GOOD.replace(old, new, 1)
     with pytest.raises(PolicyInvalid) as refused:
         parse(text.encode(), "policies/mine.yaml")
-    found = REFUSAL.fullmatch(refused.value.message)
-    assert found is not None, refused.value.message
-    line, column, _, said = found.groups()
-    assert hint in said, refused.value.message
+    told = [REFUSAL.fullmatch(line) for line in refused.value.message.splitlines()]
+    assert all(told), refused.value.message
+    said = [(int(found[1]), int(found[2])) for found in told if found and hint in found[4]]
+    assert said, refused.value.message
     if at:
         before = text[: text.index(at)]
-        wanted = (before.count("\n") + 1, len(before) - before.rfind("\n"))
-        assert (int(line), int(column)) == wanted, refused.value.message
+        assert (before.count("\n") + 1, len(before) - before.rfind("\n")) in said, refused.value.message
 
 
 CASES = """schema: 1
@@ -209,7 +208,7 @@ def test_pol9_so_are_mistakes_in_test_files(old: str, new: str, at: str, hint: s
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    from sidecar.policy.language import MAX_BYTES, load
+    from sidecar.policy.reading import MAX_BYTES
 
     path = tmp_path / "big.yaml"
     path.write_bytes(b"#" * (MAX_BYTES * 3))

@@ -33,8 +33,9 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
 
 
 def printed_as_said(said: list[str], printed: list[str]) -> bool:
-    """``...`` stands for any lines."""
-    pattern = "".join("(?:.*\n)*" if line == "..." else re.escape(line) + "\n" for line in said)
+    """``...`` stands for any lines, and within a line for anything."""
+    lines = (re.escape(line).replace(re.escape("..."), ".*") + "\n" for line in said)
+    pattern = "".join("(?:.*\n)*" if line == ".*\n" else line for line in lines)
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
 
 

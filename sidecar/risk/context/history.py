@@ -7,8 +7,9 @@ new, or move the place the owner is thought to be at.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from sidecar.domain.surroundings import Failure, PastLogin, Spot
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius, IUGG
 IPV4_HOST_BITS = 8
@@ -16,36 +17,9 @@ IPV6_HOST_BITS = 80
 DEVICE_DAYS = 180.0
 FAILURE_SECONDS = 3600.0
 SHORTEST_TRIP_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """Where an address is thought to be. Degrees; ``radius_km``: the database's own uncertainty."""
-
-    latitude: float
-    longitude: float
-    radius_km: float
-
-
-@dataclass(frozen=True, slots=True)
-class PastLogin:
-    """One earlier attempt of this user. ``at``: epoch seconds. ``device``: the id in a verified device cookie."""
-
-    at: float
-    completed: bool
-    device: str | None = None
-    address: str | None = None
-    asn: int | None = None
-    country: str | None = None
-    spot: Spot | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A login of this user that the provider refused. ``device``: as in ``PastLogin``; None without a cookie."""
-
-    at: float
-    device: str | None
+KEPT_LOGINS = 200
+KEPT_FAILURES = 20  # of one device
+OTHER_DEVICES = 16  # that never completed a login, whose failures are kept
 
 
 def device_state(device: str | None, past: Iterable[PastLogin], now: float) -> str:
@@ -100,6 +74,29 @@ def failures_of_device(failures: Sequence[Failure], device: str | None, now: flo
     if device is None:
         return None
     return sum(1 for failure in failures if failure.device == device and 0.0 <= now - failure.at <= FAILURE_SECONDS)
+
+
+def with_login(past: Iterable[PastLogin], new: PastLogin, since: float) -> tuple[PastLogin, ...]:
+    """Return the history with one more login: the newest 200 that are not older than ``since`` (epoch seconds)."""
+    kept = sorted((login for login in (*past, new) if login.at >= since), key=lambda login: login.at)
+    return tuple(kept[-KEPT_LOGINS:])
+
+
+def with_failure(failures: Iterable[Failure], new: Failure, past: Iterable[PastLogin]) -> tuple[Failure, ...]:
+    """Return the failures of the last hour with one more, oldest first; bounded.
+
+    Twenty a device, and sixteen devices besides those that completed a login of this user: whoever guesses from many
+    browsers cannot push out what was counted on the owner's.
+    """
+    own = {login.device for login in past}
+    recent = [failure for failure in failures if new.at - failure.at <= FAILURE_SECONDS]
+    by_device: dict[str | None, list[Failure]] = {}
+    for failure in sorted((*recent, new), key=lambda failure: failure.at):
+        by_device.setdefault(failure.device, []).append(failure)
+    others = sorted((device for device in by_device if device not in own), key=lambda name: -by_device[name][-1].at)
+    kept = [device for device in by_device if device in own] + others[:OTHER_DEVICES]
+    found = [failure for device in kept for failure in by_device[device][-KEPT_FAILURES:]]
+    return tuple(sorted(found, key=lambda failure: failure.at))
 
 
 def distance_km(one: Spot, other: Spot) -> float:

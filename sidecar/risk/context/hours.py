@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sidecar.domain.biometrics import Floats
-from sidecar.risk.context.history import PastLogin
+from sidecar.domain.surroundings import PastLogin
 
 DAY_SECONDS = 86_400.0
 CONCENTRATION = 12.0  # of the von Mises kernel: a standard deviation of 1.1 hours

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.risk.context.history import Spot
+from sidecar.domain.surroundings import Spot
 
 Lookup = Callable[[str], Mapping[str, Any] | None]
 

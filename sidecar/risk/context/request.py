@@ -1,11 +1,9 @@
 """What the identity provider's server says of a request, and what is configured or marked: as facts for the policy."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sidecar.domain.decisions import SignalValue
-
-Consent = Literal["unknown", "given", "refused", "withdrawn", "other_basis"]
+from sidecar.domain.surroundings import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +24,6 @@ class Asked:
     sensitivity: str = "normal"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """An administrator's word about a user. ``expires``: epoch seconds; None where it stands until taken back."""
-
-    kind: Literal["safe", "compromised"]
-    expires: float | None
-
-
 def facts(asked: Asked) -> dict[str, SignalValue]:
     """Name what is known of the request, signal by signal."""
     return {
@@ -51,11 +41,6 @@ def facts(asked: Asked) -> dict[str, SignalValue]:
 def session_age(began_at: float | None, now: float) -> float | None:
     """Return the age (s) of a session, or None at a login. A beginning in the future (clock skew) is an age of 0."""
     return None if began_at is None else max(0.0, now - began_at)
-
-
-def consent(state: Consent, gpc: bool) -> dict[str, SignalValue]:
-    """Name what the person said about behaviour, and whether this browser sent Global Privacy Control."""
-    return {"consent.state": state, "consent.gpc": gpc}
 
 
 def mark(found: Mark | None, now: float) -> str:

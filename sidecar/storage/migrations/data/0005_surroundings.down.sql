@@ -1,0 +1,3 @@
+DROP TABLE marks;
+DROP TABLE failed_logins;
+DROP TABLE past_logins;
