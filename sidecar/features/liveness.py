@@ -24,8 +24,8 @@ FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that
 COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
 LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
 TYPICAL = 0.12  # mean |ln(timing / usual timing)|; .18% of logins are nearer to what is usual
-UNRELATED = 0.635  # correlation of ln(step) with the text's usual ones, and ln(longest / median step) up to 1; .2% of
-# logins are below, and 39% of the uniform ones that scoring accepts. The correlation alone found 18% at the same price.
+UNRELATED = 0.62  # correlation of ln(step) with the text's usual ones, and ln(longest / median step) up to 1; .13% of
+# logins are below, and 38% of the uniform ones that scoring accepts. The correlation alone found 12% at the same price.
 FEWEST_RELATED = 8  # steps below which that says nothing
 VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
 
