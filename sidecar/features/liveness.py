@@ -19,6 +19,7 @@ FEWEST = 4  # timings of a kind below which nothing is said
 FEWEST_EVEN = 6  # below which their spread says nothing: with four, one login of twenty is that even by chance
 REGULAR_HOLD = 0.04  # coefficient of variation; the least of 10,200 logins of 51 people is .046
 REGULAR_STEP = 0.10  # least of the same logins .172; on a touch keyboard .097 of 2,856
+EVEN_HOLD_MS, EVEN_STEP_MS = 3.5, 40.0  # standard deviations from which timings are not even, however long they are
 FASTEST_STEP = 40.0  # ms, median of a login; the least of 10,200 is 101 on a hard text, expert text goes to 60
 FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that people had is 8
 COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
@@ -53,7 +54,7 @@ def machine_signs(hold: Floats, down_down: Floats) -> tuple[Sign, ...]:
     """Signs in the attempt itself, in the order of ``Sign``. Raises ValueError on other shapes than (n,)."""
     held, steps = _present(hold), _present(down_down)
     found = []
-    if _even(held, REGULAR_HOLD) or _even(steps, REGULAR_STEP):
+    if _even(held, REGULAR_HOLD, EVEN_HOLD_MS) or _even(steps, REGULAR_STEP, EVEN_STEP_MS):
         found.append(Sign.TOO_REGULAR)
     if held.size > FEWEST_DISTINCT and np.unique(np.round(held, 1)).size < FEWEST_DISTINCT:
         found.append(Sign.QUANTISED)
@@ -143,11 +144,12 @@ def _correlation(one: Floats, two: Floats) -> float:
     return float(one @ two) / size if size > 0 else 0.0
 
 
-def _even(timings: Floats, least: float) -> bool:
+def _even(timings: Floats, least: float, beyond_ms: float) -> bool:
+    """Whether a spread is below that share of the mean, and below so many ms: long or slow is not even."""
     if timings.size < FEWEST_EVEN:
         return False
     mean = float(timings.mean())
-    return mean > 0 and float(timings.std()) < least * mean
+    return mean > 0 and float(timings.std()) < min(least * mean, beyond_ms)
 
 
 def _present(timings: Floats) -> Floats:

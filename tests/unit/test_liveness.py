@@ -43,6 +43,14 @@ def test_people_show_none_however_slow_they_are(seed: int, slower: float) -> Non
     assert machine_signs(hold[0] * slower, step[0] * slower + 60.0 * (slower < 1)) == ()
 
 
+@given(st.integers(0, 400), st.floats(100.0, 1000.0))
+@settings(deadline=None)
+def test_keys_that_are_all_held_long_are_no_sign(seed: int, longer: float) -> None:
+    """So much longer for each key: its spread is a smaller share of the mean, and still a person's."""
+    hold, step = typed(seed)
+    assert machine_signs(hold[0] + longer, step[0]) == ()
+
+
 def test_replays_are_found_and_people_do_not_repeat_themselves() -> None:
     hold, step = typed(5, 60)
     rng = np.random.default_rng(1)
