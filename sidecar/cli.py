@@ -123,6 +123,19 @@ def rehearse(
         raise typer.Exit(1)
 
 
+@app.command()
+def recalibrate(
+    config: Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")],
+    tenant: Annotated[str | None, typer.Option(help="One tenant; all if left out.")] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would hold, and keep nothing.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Go back to scores as shipped.")] = False,
+) -> None:
+    """Put scores right by the installation's own logins; for cron. Interrupted, it goes on where it was."""
+    from sidecar.administration import recalibrate as commands
+
+    commands.command(config, tenant, reset=reset, dry=dry)
+
+
 @evaluate.command("keystroke")
 def evaluate_keystroke(
     data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],

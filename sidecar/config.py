@@ -34,7 +34,10 @@ class ClientSettings(_Frozen):
 
 
 class IdpSettings(_Frozen):
-    """One identity provider: who it is, how it signs, where its login page lives, how sessions are ended there."""
+    """One identity provider: who it is, how it signs, where its login page lives, how sessions are ended there.
+
+    ``shared_text``: fields into which everybody types one and the same text, by the administrator's word.
+    """
 
     tenant: Name
     issuer: str
@@ -44,6 +47,7 @@ class IdpSettings(_Frozen):
     origins: tuple[str, ...] = Field(min_length=1)
     secret_fields: Literal["positions", "summary", "off"] = "positions"  # noqa: S105 - a mode
     revocation_url: str | None = None
+    shared_text: tuple[Literal["username", "password"], ...] = ()
     legal_basis: LegalBasis = "consent"
     clients: dict[str, ClientSettings] = {}
 
@@ -174,6 +178,11 @@ class Settings(_Frozen):
     def legal_basis(self, tenant: str) -> LegalBasis:
         """Return the legal basis of a tenant: consent, unless all its providers say otherwise."""
         return "other" if all(idp.legal_basis == "other" for idp in self.idps if idp.tenant == tenant) else "consent"
+
+    def shared_text(self, tenant: str) -> tuple[str, ...]:
+        """Return the fields that all providers of a tenant declare as one shared text."""
+        declared: list[set[str]] = [set(idp.shared_text) for idp in self.idps if idp.tenant == tenant]
+        return tuple(sorted(set.intersection(*declared))) if declared else ()
 
     def idp(self, issuer: str) -> IdpSettings:
         """Return the provider of an issuer. Raises KeyError."""

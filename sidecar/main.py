@@ -52,6 +52,7 @@ from sidecar.storage.outbox import SqlOutbox
 from sidecar.storage.policies import SqlPolicies
 from sidecar.storage.postgres import Postgres
 from sidecar.storage.profiles import SqlProfiles
+from sidecar.storage.recalibrations import SqlRecalibrations
 from sidecar.storage.recordings import SqlRecordings
 from sidecar.storage.retention import SqlRetention
 from sidecar.storage.schema import prepare
@@ -61,6 +62,7 @@ from sidecar.storage.surroundings import SqlSurroundings
 from sidecar.storage.witness import Witness
 from sidecar.tokens import Jwk
 from sidecar.usecases.assess import Assessor
+from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.in_force import InForce
@@ -68,6 +70,7 @@ from sidecar.usecases.loaded import loaded
 from sidecar.usecases.publish import Publisher
 from sidecar.usecases.rights import Rights
 from sidecar.usecases.surroundings import Watcher
+from sidecar.usecases.watching import TypingWatch
 
 log = structlog.get_logger()
 
@@ -78,6 +81,9 @@ RETIRE_SECONDS = 3600.0
 FLUSH_SECONDS = 0.25
 RELOAD_SECONDS = 1.0
 WATCH_SECONDS = 10.0
+TYPING_SECONDS = 300.0
+REREAD_SECONDS = 10.0
+COHORT_SECONDS = 5.0  # how long somebody forgotten may stay in a background at most; learning comes once an hour
 LAST_SECONDS = 2.0
 
 
@@ -103,6 +109,7 @@ class Sidecar:
     outbox: SqlOutbox
     audit: SqlAudit
     retention: SqlRetention
+    recalibrations: SqlRecalibrations
     assessor: Assessor
     completer: Completer
 
@@ -189,6 +196,9 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         return await checked(version, signers)
 
     policies = InForce(policy, published, check, clock, last=LastGoodFile(settings.data_dir))
+    recalibrations = SqlRecalibrations(database)
+    watch = TypingWatch(settings.tenants, profiles, policies, clock, recalibrations, settings.detector)
+    cohorts = Cohorts({tenant: settings.shared_text(tenant) for tenant in settings.tenants}, profiles, clock)
     assessor = Assessor(
         settings=settings,
         policies=policies,
@@ -202,6 +212,8 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         audit=audit,
         clock=clock,
         watcher=watcher(settings, keyring),
+        watch=watch,
+        cohorts=cohorts,
     )
     completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
@@ -223,6 +235,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         outbox=SqlOutbox(database),
         audit=audit,
         retention=SqlRetention(database, keys, scorers, settings.retention),
+        recalibrations=recalibrations,
         assessor=assessor,
         completer=completer,
     )
@@ -303,9 +316,18 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
         readings = Readings(sidecar.audit, clock)
-        pages = Pages(settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings)
+        pages = Pages(
+            settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings, sidecar.assessor.watch
+        )
         operators = OperatorApi(
-            settings.tenants, sidecar.policies, sidecar.decisions, rights, enactor, sidecar.audit, readings
+            settings.tenants,
+            sidecar.policies,
+            sidecar.decisions,
+            rights,
+            enactor,
+            sidecar.audit,
+            readings,
+            sidecar.assessor.watch,
         )
         app.include_router(operators.routes())
         app.include_router(
@@ -359,6 +381,7 @@ def _lifespan(
     async def running(_: FastAPI) -> AsyncIterator[None]:
         witness = Witness(sidecar.settings.audit.witness, http)
         await sidecar.policies.refresh()
+        await sidecar.assessor.watch.reread()
         await loaded(sidecar.audit, sidecar.policies.first, sidecar.assessor.clock())
 
         async def purge() -> None:
@@ -391,6 +414,9 @@ def _lifespan(
             (RETIRE_SECONDS, retire),
             (RELOAD_SECONDS, reload),
             (WATCH_SECONDS, watch),
+            (COHORT_SECONDS, sidecar.assessor.cohorts.refresh),
+            (REREAD_SECONDS, sidecar.assessor.watch.reread),
+            (TYPING_SECONDS, sidecar.assessor.watch.refresh),
             (FLUSH_SECONDS, flush),
             (sidecar.settings.audit.checkpoint_seconds, sign),
         ]

@@ -50,7 +50,7 @@ def main() -> None:
         operator.page.fill("#password", OPERATOR.password)
         operator.page.click("#login button[type=submit]")
         operator.page.wait_for_selector("summary")
-        operator.page.locator("summary").nth(1).click()
+        operator.page.locator(".decision summary").nth(1).click()
         operator.page.set_viewport_size({"width": 1180, "height": 1000})
         operator.page.mouse.move(0, 0)
         shot(operator, "operator")

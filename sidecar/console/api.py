@@ -24,10 +24,11 @@ from sidecar.ports import Decisions, StoredDecision
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.rights import Rights, moment
+from sidecar.usecases.watching import TypingWatch
 
 MOST = 200
 HEADERS = {"Cache-Control": "no-store"}
-WHY = ("risk", "confidence", "reason", "source", "ended", "contributions", "absences", "trace")
+WHY = ("risk", "confidence", "reason", "source", "ended", "contributions", "would_pass", "absences", "trace")
 ACTS = {
     "pause": Permission.PEOPLE_PAUSE,
     "resume": Permission.PEOPLE_PAUSE,
@@ -62,6 +63,7 @@ class OperatorApi:
     enactor: Enactor
     audit: Any
     readings: Readings
+    watch: TypingWatch
 
     def routes(self) -> APIRouter:
         """Return the routes."""
@@ -72,6 +74,7 @@ class OperatorApi:
         router.add_api_route("/subjects/{tenant}/{subject}", self.show, methods=["GET"])
         router.add_api_route("/subjects/{tenant}/{subject}/export", self.export, methods=["GET"])
         router.add_api_route("/subjects/{tenant}/{subject}/{act}", self.act, methods=["POST"])
+        router.add_api_route("/typing", self.typing, methods=["GET"])
         router.add_api_route("/policy", self.read_policy, methods=["GET"])
         router.add_api_route("/audit/{tenant}", self.read_audit, methods=["GET"])
         router.add_api_route("/audit", self.verify, methods=["GET"])
@@ -148,6 +151,13 @@ class OperatorApi:
         elif act == "rebuild":
             done = {"same": dict(await self.rights.rebuild(*whose))}
         return done
+
+    async def typing(self, request: Request) -> Response:
+        """How well typing tells people apart: rates with intervals, warnings, people of whom something is to be said."""
+        who = operator(request, Permission.DECISIONS_WHY)
+        known = ((tenant, self.watch.found.get(tenant)) for tenant in who.among(self.tenants))
+        found = {tenant: asdict(one) | {"warnings": one.warnings} for tenant, one in known if one is not None}
+        return _json({"tenants": found})
 
     async def read_policy(self, request: Request) -> Response:
         """The policy in force."""

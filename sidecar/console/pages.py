@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sidecar.console.login import Operator
 from sidecar.console.rows import Row, row
+from sidecar.console.typing import worded
 from sidecar.domain.roles import Permission
 from sidecar.errors import SealBroken
 from sidecar.ports import Audit, AuditEntry, Decisions, Directory, Outbox, StoredDecision
+from sidecar.usecases.watching import TypingWatch
 
 SHOWN = 50
 NOTED_SECONDS = 300.0  # a page that stays open asks every second; one note in five minutes says that it was open
@@ -47,6 +50,12 @@ class Pages:
     directory: Directory
     outbox: Outbox
     readings: Readings
+    watch: TypingWatch
+
+    def typing(self, who: Operator) -> list[dict[str, Any]]:
+        """Return how well typing tells people apart in the tenants that the operator may see, worded."""
+        known = ((tenant, self.watch.found.get(tenant)) for tenant in who.among(self.tenants))
+        return [worded(tenant, found) for tenant, found in known if found is not None and found.people]
 
     async def rows(self, who: Operator) -> list[Row]:
         """Return the newest decisions of the tenants that the operator may see, worded; names only to who may see them."""

@@ -44,13 +44,13 @@ def routes(
             who = operator(request, Permission.DECISIONS_LIST)
         except NotSignedIn:
             return templates.TemplateResponse(request, "signed_out.html", {}, 401, HEADERS)
-        context = {"rows": await pages.rows(who), **_may(who)}
+        context = {"rows": await pages.rows(who), "typing": pages.typing(who), **_may(who)}
         return templates.TemplateResponse(request, "decisions.html", context, headers=HEADERS)
 
     @router.get("/rows")
     async def fragment(request: Request) -> Response:
         who = operator(request, Permission.DECISIONS_LIST)
-        context = {"request": request, "rows": await pages.rows(who), **_may(who)}
+        context = {"request": request, "rows": await pages.rows(who), "typing": pages.typing(who), **_may(who)}
         return HTMLResponse(templates.get_template("rows.html").render(context), headers=HEADERS)
 
     @router.post("/decisions/{tenant}/{decision_id}/end")

@@ -46,6 +46,7 @@ class Row:
     state: str
     samples: int
     contributions: list[dict[str, Any]]
+    would_pass: list[str]
     absences: list[str]
     trace: list[dict[str, Any]]
     shadow: list[dict[str, str]]
@@ -77,6 +78,7 @@ def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
         state=facts["profile.state"],
         samples=facts["profile.samples"],
         contributions=_ranked(body["scores"]),
+        would_pass=[_passing(one, _keys(body["scores"], one["field"])) for one in body.get("would_pass", [])],
         absences=[f"{_FIELDS[item['field']]}: {item['cause'].replace('_', ' ')}" for item in body["absences"]],
         trace=body["trace"],
         shadow=[
@@ -110,6 +112,18 @@ def _contribution(field: str, part: dict[str, Any], weight: float, keys: int) ->
         "words": (more if part["deviation"] > 0 else less).format(amount) + " than usual",
         "share": round(part["share"] * weight * 100),
     }
+
+
+def _keys(scores: list[dict[str, Any]], field: str) -> int:
+    return next((max(1, score["features"] // 3) for score in scores if score["field"] == field), 1)
+
+
+def _passing(one: dict[str, Any], keys: int) -> str:
+    """Say what would have passed. Each place in a secret field is said roughly, and once."""
+    if not one["labels"]:
+        return f"{_FIELDS[one['field']]}: no few timings made the difference"
+    labels = [_place(label, keys) if one["field"] == "password" else label for label in one["labels"]]
+    return f"{_FIELDS[one['field']]}: as usual in {'; '.join(dict.fromkeys(labels))}"
 
 
 def _ended(completion: dict[str, Any] | Any) -> str:

@@ -55,6 +55,7 @@ class Cause(StrEnum):
     COARSE_CLOCK = "coarse_clock"  # the browser's clock is too coarse to measure typing (10 ms and more)
     WITHHELD = "withheld"  # the client's configuration keeps this field out of behaviour
     NO_CONSENT = "no_consent"  # the person has not agreed, or has taken it back; nothing was looked at
+    INDISTINCT = "indistinct"  # typing does not tell this person from others: nothing is scored by it
     PAUSED = "paused"  # the person paused it; nothing was looked at
 
 
@@ -132,7 +133,8 @@ class Score:
     """Calibrated comparison of a probe with a template.
 
     ``llr``: natural-log likelihood ratio, higher = more impostor-like. ``confidence``: amount of evidence in 0..1,
-    from the number of features and samples only, never from the score itself.
+    from the number of features and samples only, never from the score itself. ``raw``: the LLR before it was put right by the
+    installation's own decisions.
     """
 
     field: str
@@ -142,3 +144,4 @@ class Score:
     features: int
     samples: int
     contributions: tuple[Contribution, ...]
+    raw: float | None = None

@@ -131,7 +131,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What behaviour says about one login, before any policy looks at it. ``deciding``: the field whose word counts."""
+    """What behaviour says about one login, before any policy looks at it. ``deciding``: the field whose word counts.
+
+    ``muted``: scores that do not count, as typing tells nothing about this person; for watching only.
+    """
 
     deciding: str
     outcome: Outcome
@@ -144,6 +147,7 @@ class Judgement:
     probes: tuple[Probe, ...]
     provenance: Mapping[str, Provenance | None]
     context: str
+    muted: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

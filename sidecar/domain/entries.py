@@ -35,7 +35,9 @@ ANCHORS = 10  # stored samples that a second factor confirmed are kept however m
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry on its way into the list. ``llr``: of the model ``model``; None where it was not scored."""
+    """One entry on its way into the list. ``llr``: of the model ``model``, before it was put
+    right by the installation's decisions; None where it was not scored.
+    """
 
     field: str
     context: str

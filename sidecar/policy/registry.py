@@ -119,7 +119,7 @@ _BEHAVIOR = (
     ),
     Signal(
         "bot.sign", "string",
-        "what speaks for software in how the deciding field was typed (docs/evaluation.md has the thresholds); none where "
+        "what speaks for software in how the deciding field was typed (docs/watching.md says which); none where "
         "nothing does, missing below four steps between keys or without timings by position",
         "risk.context.machine.look", "behavior", values=_SIGNS,
     ),

@@ -7,7 +7,7 @@ the hard part out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,8 +29,10 @@ from sidecar.features import keystroke
 from sidecar.policy.bands import outcome_of
 from sidecar.ports import Profile
 from sidecar.risk.fusion import probability
+from sidecar.risk.shared import SharedText
 from sidecar.scoring import calibration
 from sidecar.scoring.contract import OneClassDetector, comparable
+from sidecar.scoring.recalibration import AS_SHIPPED, Recalibration
 from sidecar.wire import Batch
 
 FIELDS = ("username", "password")
@@ -49,6 +51,20 @@ class Known:
     states: Mapping[str, ProfileState]
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known beside the person's own profiles, by field. ``muted``: scores that must not count, and why; ``shared``:
+    what others say who type the same text. ``recalibration``: what scores are worth in this tenant.
+    """
+
+    muted: Mapping[str, Cause] = field(default_factory=dict)
+    shared: Mapping[str, SharedText] = field(default_factory=dict)
+    recalibration: Recalibration = AS_SHIPPED
+
+
+NOTHING_BESIDE = Beside()
+
+
 def judge(
     evidence: Sequence[Batch] | Cause,
     known: Known,
@@ -56,6 +72,7 @@ def judge(
     *,
     mode: SecretMode,
     mismatch_from: float,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Judgement:
     """Judge one login. ``evidence`` is the capture's batches, or the cause why there are none."""
     deciding = "username" if mode == "off" else "password"
@@ -67,13 +84,21 @@ def judge(
         field: keystroke.extract(evidence, field, mode=mode if field == "password" else "positions") for field in FIELDS
     }
     scores: list[Score] = []
+    uncounted: list[Score] = []
     absences = [found for found in looked.values() if isinstance(found, Absence)]
     probes = [found for found in looked.values() if isinstance(found, Probe)]
     for probe in probes:
         if known.states.get(probe.field) is ProfileState.READY:
             profile = known.profiles[probe.field]
             scored = score(probe, profile.template, detectors[profile.template.detector])
+            if isinstance(scored, Score) and probe.field in beside.shared:
+                scored = beside.shared[probe.field].scored(probe, profile.template, scored)
             if isinstance(scored, Score):
+                scored = replace(scored, llr=beside.recalibration.llr(scored.llr), raw=scored.llr)
+            if isinstance(scored, Score) and probe.field in beside.muted:
+                uncounted.append(scored)
+                absences.append(Absence(probe.field, beside.muted[probe.field]))
+            elif isinstance(scored, Score):
                 scores.append(scored)
             else:
                 absences.append(scored)
@@ -93,6 +118,7 @@ def judge(
         probes=tuple(probes),
         provenance={field: keystroke.provenance(evidence, field) for field in FIELDS},
         context=evidence[0].ctx if evidence else "keyboard",
+        muted=tuple(uncounted),
     )
 
 

@@ -49,12 +49,13 @@ def counterfactual(
     *,
     usual: Floats,
     below: float,
+    most: int | None = None,
 ) -> Counterfactual | None:
     """Find what would have passed: features are made usual one by one, each time the one that helps most.
 
     ``values``, ``usual``: shape (d,), ms; ``usual`` is what the person does (``median_of`` their samples), ``below`` the
-    limit. Every step is a real score of the detector. None where the login passes as it is, or not even with all of
-    them. Raises ValueError on shapes that do not fit.
+    limit, ``most`` how many may be changed. Every step is a real score of the detector. None where the login passes as it
+    is, or not even with all of them. Raises ValueError on shapes that do not fit.
     """
     if values.shape != usual.shape or len(labels) != values.size:
         raise ValueError("values, usual timings and labels need the same length")
@@ -64,7 +65,7 @@ def counterfactual(
         return None
     changed: list[int] = []
     left = [i for i in range(values.size) if np.isfinite(usual[i]) and np.isfinite(values[i])]
-    while left and distance >= below:
+    while left and distance >= below and (most is None or len(changed) < most):
         tried = np.tile(now, (len(left), 1))
         tried[np.arange(len(left)), left] = usual[left]
         distances = detector.distances(template, tried)

@@ -107,6 +107,16 @@ INVENTORY: tuple[Table, ...] = (
     ),
     Table(
         "data",
+        "recalibrations",
+        "what scores are worth in a tenant, by its own logins; while it is worked out, counts over people so far",
+        "until worked out again; unfinished work a day",
+        _columns(
+            "tenant:technical model:technical slope:technical shift:technical people:technical at:technical"
+            " position:pseudonym counts:decision"
+        ),
+    ),
+    Table(
+        "data",
         "probe_digests",
         "to know the very same timings again (replay)",
         "retention.digests_days",

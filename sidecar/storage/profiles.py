@@ -6,11 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample
+from sidecar.domain.biometrics import Floats, Probe, ProfileState, Provenance, Sample
 from sidecar.domain.decisions import Action, Evidence
 from sidecar.domain.entries import Entry
+from sidecar.errors import StorageFailed
 from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Opener, Profile, ProfileKey, Remembered, StoredDecision
+from sidecar.risk.standing import Person
 from sidecar.storage import checkpoints, entries, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
@@ -66,6 +70,62 @@ class SqlProfiles:
     async def find(self, tenant: str, subject: str) -> list[Profile]:
         """Return every template of a subject, those in the shadow too. Raises StorageFailed when one does not open."""
         return await self._db.reading(lambda: self._find(self._keys.opener(tenant, subject), tenant, subject))
+
+    async def latest(self, tenant: str, limit: int) -> list[str]:
+        """Return those who logged in last."""
+        sql = "SELECT subject, max(newest_at) FROM entries WHERE tenant = ? GROUP BY subject ORDER BY 2 DESC LIMIT ?"
+        return [subject for subject, _ in await self._db.reading(lambda: self._db.read(sql, (tenant, limit)))]
+
+    async def known_after(self, tenant: str, last: str, limit: int) -> list[str]:
+        """Return people with earlier entries after a pseudonym, in the order of their pseudonyms."""
+        sql = "SELECT DISTINCT subject FROM entries WHERE tenant = ? AND subject > ? ORDER BY subject LIMIT ?"
+        return [row[0] for row in await self._db.reading(lambda: self._db.read(sql, (tenant, last, limit)))]
+
+    async def person(self, tenant: str, subject: str) -> list[Person]:
+        """Return the serving profiles of one person with their entries; none where they do not open."""
+        return await self._db.reading(lambda: self._person(tenant, subject))
+
+    async def members(self, tenant: str, field: str, context: str, fewest: int) -> list[str]:
+        """Return those with so many samples who agreed and did not pause, in the order of their pseudonyms."""
+        sql = (
+            "SELECT t.subject FROM templates t WHERE t.tenant = ? AND t.field = ? AND t.context = ? AND t.serving = 1"
+            " AND t.samples >= ? AND EXISTS (SELECT 1 FROM subjects s WHERE s.tenant = t.tenant"
+            " AND s.subject = t.subject AND s.paused_at IS NULL AND s.consent = 'given')"
+            " ORDER BY t.subject"
+        )
+        return [row[0] for row in await self._db.reading(lambda: self._db.read(sql, (tenant, field, context, fewest)))]
+
+    async def rows(
+        self, tenant: str, subject: str, field: str, context: str
+    ) -> tuple[NDArray[np.uint8], Floats] | None:
+        """Return a profile's kinds, (d,), and samples of that shape, (n, d) in ms, oldest first; None without."""
+        try:
+            consent = await self._db.reading(
+                lambda: read_consent(self._db, self._keys.opener(tenant, subject), tenant, subject)
+            )
+            found = [] if consent.bars() else await self.find(tenant, subject)
+            wanted = [item for item in found if item.serving and (item.key.field, item.key.context) == (field, context)]
+            if not wanted or wanted[0].template.layout != "positions":
+                return None
+            kinds = wanted[0].template.kinds
+            kept = [item.values for item in await self.samples(wanted[0].key) if item.values.shape == kinds.shape]
+        except StorageFailed:
+            return None
+        return kinds, np.array(kept[-evidence.WINDOW :], dtype=np.float64).reshape(-1, kinds.size)
+
+    def _person(self, tenant: str, subject: str) -> list[Person]:
+        try:
+            mine = self._keys.opener(tenant, subject)
+            known = entries.read(self._db, mine, tenant, subject)
+            found = [item for item in self._find(mine, tenant, subject) if item.serving]
+        except StorageFailed:
+            return []
+        places = [((item.key.field, item.key.context), item) for item in found]
+        return [
+            Person(subject, field, item.template, known[field, context])
+            for (field, context), item in places
+            if (field, context) in known
+        ]
 
     async def usual(self, tenant: str, subject: str) -> list[Provenance | None]:
         """Return the password provenance of the newest completed logins, newest first, five at most."""

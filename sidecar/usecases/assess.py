@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from sidecar.config import ClientSettings, Settings
-from sidecar.domain.biometrics import Cause, Probe
+from sidecar.domain.biometrics import Cause, Floats, Probe, Template
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import (
     Action,
@@ -47,14 +47,18 @@ from sidecar.ports import (
     StoredDecision,
 )
 from sidecar.risk.context import history
+from sidecar.risk.explained import would_pass
 from sidecar.risk.fusion import level
-from sidecar.risk.judge import Known, facts, judge, shadow_scores
+from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shadow_scores
+from sidecar.risk.muting import muted
 from sidecar.scoring.contract import OneClassDetector
+from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.entered import entered, looked_at
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
 from sidecar.usecases.surroundings import Watcher
+from sidecar.usecases.watching import TypingWatch
 from sidecar.wire import encode_batches
 
 log = structlog.get_logger()
@@ -81,6 +85,8 @@ class Assessor:
     audit: Audit
     clock: Callable[[], float]
     watcher: Watcher
+    watch: TypingWatch
+    cohorts: Cohorts
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
@@ -131,9 +137,10 @@ class Assessor:
         context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
         policy = self.policies.of(subject, attempt.groups)
         known = self._known(remembered.profiles, context, now)
-        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy)
+        beside = self._beside(attempt.tenant, subject, remembered, known, policy)
+        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, beside)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
-        live = looked_at(judgement, remembered.entries)
+        live = looked_at(judgement, remembered.entries, beside.shared)
         if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
             judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
         consent = remembered.consent.under(idp.legal_basis)
@@ -164,6 +171,7 @@ class Assessor:
             cookie=around.cookie,
         )
         entry = _entry(attempt, subject, answer, policy.id, now)
+        passing = would_pass(judgement, known, remembered.entries, self.detectors, beside, policy.mismatch_from)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
         record = DecisionRecord(
             id=str(answer.decision_id),
@@ -171,7 +179,8 @@ class Assessor:
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=_body(attempt, judgement, seen, verdict, answer) | {"shadow_models": shadow, "around": around.kept},
+            body=_body(attempt, judgement, seen, verdict, answer)
+            | {"shadow_models": shadow, "around": around.kept, "would_pass": passing},
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,
@@ -231,8 +240,28 @@ class Assessor:
         instead = "allow" if rule in WITHOUT_CONSENT else self._client(attempt).without_second_factor
         return Consequence(Action(instead), effects=consequence.effects)
 
-    def _judge(self, evidence: Any, known: Known, mode: Any, policy: Policy) -> Judgement:
-        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from)
+    def _judge(
+        self, evidence: Any, known: Known, mode: Any, policy: Policy, beside: Beside = NOTHING_BESIDE
+    ) -> Judgement:
+        return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from, beside=beside)
+
+    def _beside(self, tenant: str, subject: str, remembered: Remembered, known: Known, policy: Policy) -> Beside:
+        shared = self.cohorts.of(tenant)
+        recalibration = self.watch.recalibration(tenant)
+
+        def others(field: str, template: Template) -> Floats | None:
+            text = shared.get(field)
+            return text.others(subject, template, self.detectors[template.detector]) if text else None
+
+        silent = muted(
+            remembered.entries,
+            known.profiles,
+            known.states,
+            recalibration.raw(policy.mismatch_from),
+            alike=self.watch.alike(tenant),
+            others=others,
+        )
+        return Beside(silent, shared, recalibration)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""

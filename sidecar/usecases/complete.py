@@ -93,7 +93,7 @@ class Completer:
                 probe=probe,
                 state=state,
                 evidence=_evidence(decision, state, second_factor=second_factor),
-                llr=_llr(decision.body["scores"], probe.field),
+                llr=_raw(decision.body["scores"], probe.field),
                 matched=decision.body["facts"]["keystroke.outcome"] == Outcome.MATCH,
                 machine=decision.body["facts"].get("bot.sign") not in (None, "none"),
                 suffices=client.password_suffices,
@@ -123,6 +123,14 @@ class Completer:
 
 def _llr(entries: Sequence[Mapping[str, Any]], field: str) -> float | None:
     return next((float(entry["llr"]) for entry in entries if entry["field"] == field), None)
+
+
+def _raw(entries: Sequence[Mapping[str, Any]], field: str) -> float | None:
+    """Return a score on the scale of the person's earlier ones: before the installation's decisions put it right."""
+    found = next((entry for entry in entries if entry["field"] == field), None)
+    if found is None:
+        return None
+    return float(found["llr"] if found.get("raw") is None else found["raw"])
 
 
 def _evidence(decision: StoredDecision, state: ProfileState, *, second_factor: bool) -> Evidence:

@@ -22,6 +22,7 @@ _CAUSES = {
     Cause.COARSE_CLOCK: "the browser's clock is too coarse to measure typing",
     Cause.WITHHELD: "the client's configuration keeps this field out of behaviour",
     Cause.NO_CONSENT: "the person has not agreed to it; nothing was looked at",
+    Cause.INDISTINCT: "typing does not tell this person from others, so it does not count for them",
     Cause.PAUSED: "the person has paused it; nothing was looked at",
 }
 

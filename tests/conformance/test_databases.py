@@ -72,6 +72,7 @@ class TestMigrations:
         after = store.everything()
         for rows in (before, after):
             rows.pop("schema_version")
+            rows.pop("entries")  # goes with its schema, and begins again with the samples
         assert after == before
         assert sealed.faults(store.database, store.keys) == []
         assert await store.correction.rebuild("one", "subject", "test", NOW) == {"password (keyboard)": True}

@@ -159,6 +159,11 @@ async def _published(case: Case, response: Any) -> bool:
     return f"version+{history[0].number}+" in response.headers["location"]
 
 
+async def _typing(case: Case, response: Any) -> bool:
+    """Looked at when the sidecar started, when nobody was there yet."""
+    return {one["people"] for one in response.json()["tenants"].values()} <= {0, 1}
+
+
 async def _chain(case: Case, response: Any) -> bool:
     first = response.json()["rows"][0]
     return bool(first["number"] == 1 and len(first["hash"]) == 64)
@@ -177,6 +182,7 @@ CALLS = (
     Call(P.DECISIONS_LIST, "GET", "/operator", _shown),
     Call(P.DECISIONS_LIST, "GET", "/operator/rows", _shown),
     Call(P.DECISIONS_WHY, "GET", DECISION, _explained),
+    Call(P.DECISIONS_WHY, "GET", API + "/typing", _typing),
     Call(P.PEOPLE_STATES, "GET", PERSON, _states),
     Call(P.PEOPLE_EXPORT, "GET", PERSON + "/export", _exported),
     Call(P.PEOPLE_PAUSE, "POST", ACT, _paused, PERSON + "/pause"),

@@ -257,6 +257,18 @@ async def _(at: Place) -> None:
     at.nothing_of_one(text)
 
 
+@trying("GET /operator/api/typing")
+async def _(at: Place) -> None:
+    """How well typing tells one's people apart is not two's to know."""
+    watch = at.world.inside.assessor.watch
+    await watch.refresh()
+    assert set(watch.found) == {"one", "two"}
+    status, text = await at.asked("GET", f"{API}/typing")
+    assert status == 200
+    assert set(json.loads(text)["tenants"]) <= {"two"}
+    at.nothing_of_one(text)
+
+
 @trying("GET /operator/api/audit")
 async def _(at: Place) -> None:
     """That somebody tampered with one's chain is for those who may see one."""

@@ -1,1 +1,2 @@
+DROP TABLE recalibrations;
 DROP TABLE entries;
