@@ -337,7 +337,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
                 sidecar.publisher,
                 sidecar.decisions,
                 sidecar.decisions,
-                sidecar.audit,
+                readings,
                 clock,
                 templates(),
             ).routes()
