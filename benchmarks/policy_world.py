@@ -246,7 +246,8 @@ def divergence(plan: Plan, foretold: Sequence[Any], came: Sequence[Any]) -> dict
 
 
 def read_typing(path: Path) -> Typing:
-    """Return every subject's repetitions of a CMU-layout set as rows."""
+    """Return every subject's repetitions of a CMU-layout set as rows. ``path``: the file, its folder, or a folder of sets."""
+    path = path / "cmu" if (path / "cmu").is_dir() else path
     found: dict[str, list[list[Row]]] = {}
     for subject, block in load_cmu(path).items():
         hold, down_down = hold_and_down_down(block)

@@ -211,9 +211,9 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         profiles=profiles,
         audit=audit,
         clock=clock,
+        watcher=watcher(settings, keyring),
         watch=watch,
         cohorts=cohorts,
-        watcher=watcher(settings, keyring),
     )
     completer = Completer(settings, decisions, profiles, profiles, clock, policies, DETECTORS)
     return Sidecar(
@@ -337,7 +337,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
                 sidecar.publisher,
                 sidecar.decisions,
                 sidecar.decisions,
-                sidecar.audit,
+                readings,
                 clock,
                 templates(),
             ).routes()

@@ -19,13 +19,14 @@ from fastapi.templating import Jinja2Templates
 from sidecar.api.requests import bounded_body
 from sidecar.compiler import compiled
 from sidecar.console.login import NotSignedIn, Operator, operator
+from sidecar.console.pages import Readings
 from sidecar.console.routes import HEADERS
 from sidecar.domain.roles import Permission
 from sidecar.errors import BadRequest, Forbidden, GaitkeeperError, NotFound, PolicyInvalid
 from sidecar.policy.backtest import Recorded
 from sidecar.policy.compare import differences
 from sidecar.policy.language import Policy, parse
-from sidecar.ports import Audience, Audit, AuditEntry, Directory, PolicyVersion, SlotName
+from sidecar.ports import Audience, AuditEntry, Directory, PolicyVersion, SlotName
 from sidecar.shipped import policy_directory
 from sidecar.trial import mistakes, rehearsed
 from sidecar.usecases.in_force import InForce
@@ -70,7 +71,7 @@ class PolicyPages:
     publisher: Publisher
     archive: Archive
     directory: Directory
-    audit: Audit
+    readings: Readings
     clock: Callable[[], float]
     templates: Jinja2Templates
     busy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -92,10 +93,9 @@ class PolicyPages:
             who = operator(request, Permission.POLICY_READ)
         except NotSignedIn:
             return self.templates.TemplateResponse(request, "signed_out.html", {}, 401, HEADERS)
-        now = self.clock()
-        found, looked = await shadowed(
-            self.archive, who.among(self.tenants), now - 7 * DAY, now + 1, most=MOST_SHADOWED
-        )
+        now, tenants = self.clock(), who.among(self.tenants)
+        await self.readings.listed(who, tenants, names=False, why=False)
+        found, looked = await shadowed(self.archive, tenants, now - 7 * DAY, now + 1, most=MOST_SHADOWED)
         why = who.may(Permission.DECISIONS_WHY)
         context = {
             "slots": await self._slots(),
@@ -105,7 +105,8 @@ class PolicyPages:
             "looked": looked,
             "newest": [item for item in found if item.changed][:20] if why else [],
             "may_try": who.may(Permission.POLICY_TRY),
-            "may_publish": who.may(Permission.POLICY_PUBLISH),
+            "may_read": who.tenants is None and who.may(Permission.POLICY_TRY),
+            "may_publish": _may_publish(who),
             "who": who,
             "moment": _moment,
             "done": request.query_params.get("done", "")[:200],
@@ -121,6 +122,7 @@ class PolicyPages:
             path = policy_directory() / f"{chosen}.yaml"
             form.source, form.tests = path.read_text(), path.with_name(f"{chosen}.test.yaml").read_text()
         elif chosen:
+            _of_all(who)  # a text may name other tenants' people
             version = await self._version(chosen)
             form.source = version.source.decode(errors="replace")
             form.tests = version.tests[0][1] if version.tests else ""
@@ -141,7 +143,7 @@ class PolicyPages:
 
     async def publish(self, request: Request) -> Response:
         """Publish a candidate, for everybody or a part; with four eyes it then waits for somebody else."""
-        who = operator(request, Permission.POLICY_PUBLISH)
+        who = _of_all(operator(request, Permission.POLICY_PUBLISH))
         form = _form(await self._sent(request, who))
         try:
             number, slot = await self.publisher.propose(
@@ -157,7 +159,7 @@ class PolicyPages:
 
     async def act(self, request: Request, act: str) -> Response:
         """Approve, enforce, withdraw, roll back, restore."""
-        who = operator(request, Permission.POLICY_PUBLISH)
+        who = _of_all(operator(request, Permission.POLICY_PUBLISH))
         sent = await self._sent(request, who)
         acts: dict[str, Callable[[], Awaitable[str]]] = {
             "approve": lambda: self._approve(sent, who),
@@ -176,9 +178,10 @@ class PolicyPages:
         asked = request.query_params
         days = _number(asked.get("days", "7"), 0, LONGEST_DAYS, "days") or 7.0
         changed = {"true": True, "false": False}.get(asked.get("changed", ""))
-        now = self.clock()
+        now, tenants = self.clock(), who.among(self.tenants)
+        await self.readings.listed(who, tenants, names=False, why=False)
         found, looked = await shadowed(
-            self.archive, who.among(self.tenants), now - days * DAY, now + 1,
+            self.archive, tenants, now - days * DAY, now + 1,
             most=MOST_SHADOWED, rule=asked.get("rule"), changed=changed,
         )  # fmt: skip
         content = {"looked_at": looked, "most": MOST_SHADOWED, "found": len(found)}
@@ -221,7 +224,9 @@ class PolicyPages:
         tenants, now = who.among(self.tenants), self.clock()
         names = who.may(Permission.PEOPLE_NAMES)
         details = {"backtest": True, "days": days, "names": names}
-        await self.audit.add([AuditEntry(tenant, "decisions.read", who.name, "", details, now) for tenant in tenants])
+        await self.readings.audit.add(
+            [AuditEntry(tenant, "decisions.read", who.name, "", details, now) for tenant in tenants]
+        )
         people: dict[str, str] = {}
 
         async def pages() -> AsyncIterator[Sequence[Recorded]]:
@@ -247,8 +252,8 @@ class PolicyPages:
         context = {
             "form": form,
             "who": who,
-            "may_publish": who.may(Permission.POLICY_PUBLISH),
-            "versions": await self.policies.policies.history(HISTORY),
+            "may_publish": _may_publish(who),
+            "versions": await self.policies.policies.history(HISTORY) if who.tenants is None else [],
             "shipped": SHIPPED,
             "moment": _moment,
         }
@@ -286,6 +291,17 @@ class PolicyPages:
         note = f"version {version.number} again"
         number, slot = await self.publisher.propose(replace(version, author=who.name, note=note))
         return f"version {number} (version {version.number} again) is {slot}"
+
+
+def _of_all(who: Operator) -> Operator:
+    """Policies are the whole installation's: who sees some tenants only neither reads their texts nor changes them."""
+    if who.tenants is not None:
+        raise Forbidden("policies are the whole installation's, and you are an operator of some tenants")
+    return who
+
+
+def _may_publish(who: Operator) -> bool:
+    return who.tenants is None and who.may(Permission.POLICY_PUBLISH)
 
 
 def _form(sent: dict[str, str]) -> Form:

@@ -57,6 +57,9 @@ _REQUESTED = (
     Signal("user.id", "string", "the identity provider's id of the user", _REQUEST, "request"),
     Signal("user.roles", "strings", "the user's roles, as the provider names them", _REQUEST, "request"),
     Signal("user.groups", "strings", "the user's groups, as the provider names them", _REQUEST, "request"),
+    Signal(
+        "user.second_factor", "bool", "whether the user has enrolled a second factor, as the provider says", _REQUEST, "request",
+    ),
     Signal("network.address", "string", "the user's IP address, as the provider forwards it", _REQUEST, "request"),
 )  # fmt: skip
 

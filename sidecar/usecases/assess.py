@@ -84,9 +84,9 @@ class Assessor:
     profiles: Profiles
     audit: Audit
     clock: Callable[[], float]
+    watcher: Watcher
     watch: TypingWatch
     cohorts: Cohorts
-    watcher: Watcher
 
     async def assess(self, attempt: Attempt, assertion: Assertion, idempotency: tuple[str, str] | None) -> Answer:
         """Decide one login. Raises TokenReplayed, IdempotencyConflict, StorageFailed; then nothing was kept."""
@@ -180,7 +180,7 @@ class Assessor:
             subject=subject,
             at=now,
             body=_body(attempt, judgement, seen, verdict, answer)
-            | {"shadow_models": shadow, "would_pass": passing, "around": around.kept},
+            | {"shadow_models": shadow, "around": around.kept, "would_pass": passing},
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,

@@ -70,4 +70,5 @@ def _asked(attempt: Attempt, idp: IdpSettings) -> request.Asked:
         address=attempt.ip,
         floor=client.floor,
         sensitivity=client.sensitivity,
+        second_factor=attempt.second_factor,
     )

@@ -166,6 +166,18 @@ class TestPublishing:
     async def test_pol2_what_is_not_there_is_not_found(self, office: World, act: str, form: dict[str, str]) -> None:
         assert (await send(office, act, **form)).status_code == 404
 
+    async def test_sec7_an_operator_of_one_tenant_changes_nothing_for_all(self, office: World) -> None:
+        await send(office, "publish", source=LENIENT)
+        mine = cookie(office, tenants=["one"])
+        for path, form in (("publish", {"source": BALANCED}), ("restore", {"number": "1"}), ("rollback", {})):
+            response = await office.http.post(f"/operator/policies/{path}", data={"csrf": CSRF} | form, headers=mine)
+            assert (response.status_code, response.json()["error"]) == (403, "forbidden")
+        assert (await office.http.get("/operator/policies/try?from=1", headers=mine)).status_code == 403
+        shown = (await office.http.get("/operator/policies", headers=mine)).text
+        assert "Try a candidate" in shown
+        assert "Restore" not in shown
+        assert len(await office.inside.published.history(5)) == 1
+
     async def test_pol2_a_form_of_absurd_size_is_refused(self, office: World) -> None:
         assert (await send(office, "try", source="x" * 5_000_000)).status_code == 413
 

@@ -142,11 +142,6 @@ async def _policy(case: Case, response: Any) -> bool:
     return bool(response.json()["sha256"] == case.world.inside.policies.enforced.digest)
 
 
-async def _typing(case: Case, response: Any) -> bool:
-    """Looked at when the sidecar started, when nobody was there yet."""
-    return {one["people"] for one in response.json()["tenants"].values()} <= {0, 1}
-
-
 async def _policies(case: Case, response: Any) -> bool:
     return "In force" in response.text and ("Try a candidate" in response.text) is ("policies/try" in response.text)
 
@@ -162,6 +157,11 @@ async def _tried(case: Case, response: Any) -> bool:
 async def _published(case: Case, response: Any) -> bool:
     history = await case.world.inside.published.history(1)
     return f"version+{history[0].number}+" in response.headers["location"]
+
+
+async def _typing(case: Case, response: Any) -> bool:
+    """Looked at when the sidecar started, when nobody was there yet."""
+    return {one["people"] for one in response.json()["tenants"].values()} <= {0, 1}
 
 
 async def _chain(case: Case, response: Any) -> bool:

@@ -192,6 +192,10 @@ async def private(at: Place) -> tuple[Any, ...]:
     return await at.login(gpc=True), True
 
 
+async def enrolled(at: Place) -> tuple[Any, ...]:
+    return await at.login(second_factor=False), False
+
+
 async def agreed(at: Place) -> tuple[Any, ...]:
     return await at.login(consent={"given": True}), "given"
 
@@ -210,6 +214,7 @@ SIGNALS: dict[str, tuple[str, str, Callable[[Place], Awaitable[tuple[Any, ...]]]
     "the session's age": ("session.age", "session.age > 3600.0", session),
     "a mark": ("mark.state", 'mark.state == "compromised"', marked),
     "a sensitive client": ("client.sensitivity", 'client.sensitivity == "high"', sensitive),
+    "no second factor": ("user.second_factor", "!user.second_factor", enrolled),
     "global privacy control": ("consent.gpc", "consent.gpc", private),
     "consent": ("consent.state", 'consent.state == "given"', agreed),
 }

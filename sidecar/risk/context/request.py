@@ -22,6 +22,7 @@ class Asked:
     address: str | None
     floor: str = "allow"
     sensitivity: str = "normal"
+    second_factor: bool | None = None
 
 
 def facts(asked: Asked) -> dict[str, SignalValue]:
@@ -34,6 +35,7 @@ def facts(asked: Asked) -> dict[str, SignalValue]:
         "user.id": asked.user,
         "user.roles": asked.roles,
         "user.groups": asked.groups,
+        "user.second_factor": asked.second_factor,
         "network.address": asked.address,
     }
 
