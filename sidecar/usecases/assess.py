@@ -53,7 +53,7 @@ from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shad
 from sidecar.risk.muting import muted
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.cohorts import Cohorts
-from sidecar.usecases.entered import entered, looked_at
+from sidecar.usecases.entered import entered, looked_at, unlike
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.reasons import reason
@@ -180,7 +180,12 @@ class Assessor:
             subject=subject,
             at=now,
             body=_body(attempt, judgement, seen, verdict, answer)
-            | {"shadow_models": shadow, "around": around.kept, "would_pass": passing},
+            | {
+                "shadow_models": shadow,
+                "around": around.kept,
+                "would_pass": passing,
+                "unlike": unlike(judgement, policy.mismatch_from),
+            },
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,

@@ -139,7 +139,8 @@ def _evidence(decision: StoredDecision, state: ProfileState, *, second_factor: b
     """
     if not second_factor:
         return Evidence.PASSWORD_ONLY
-    mismatched = decision.body["facts"]["keystroke.outcome"] == Outcome.MISMATCH
+    # Where typing does not count the outcome is no mismatch, and what is unlike must still not be learned at will.
+    mismatched = decision.body["facts"]["keystroke.outcome"] == Outcome.MISMATCH or decision.body.get("unlike")
     return Evidence.UNLIKE if mismatched and state is ProfileState.READY else Evidence.SECOND_FACTOR
 
 

@@ -19,6 +19,11 @@ def looked_at(
     return machine.look(probe, earlier.get((judgement.deciding, judgement.context)), usual)
 
 
+def unlike(judgement: Judgement, mismatch_from: float) -> bool:
+    """Tell whether any field was typed unlike its profile, also where that does not count: learning must know of it."""
+    return any(score.llr >= mismatch_from for score in (*judgement.scores, *judgement.muted))
+
+
 def entered(judgement: Judgement, known: Known, at: float) -> tuple[Entry, ...]:
     """Return what is kept of each field that was typed."""
     llrs = {

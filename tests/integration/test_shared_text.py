@@ -141,6 +141,7 @@ async def test_sco10_all_alike_on_a_shared_text_are_muted_one_by_one(worlds: Any
         facts = await decided(world, carried(7, login))
         decision = (await world.inside.decisions.recent(["one"], 1))[0]
         await world.idp.complete(decision.id, second_factor=True)
+        world.clock.forward(43_200)
     assert facts["keystroke.outcome"] == "match"
     await learned(world)
     facts = await decided(world, carried(7, 50))

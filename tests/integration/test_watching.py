@@ -57,11 +57,15 @@ async def test_sco9_a_person_whose_confirmed_logins_score_like_strangers_is_mute
     world.clock.forward(60)
     for number in range(12):  # another person's rhythm each time, confirmed by the second factor; one a day is learned
         await world.idp.login("ann", carried(30 + number, number), second_factor=True)
+        if number % 3 == 2:
+            world.clock.forward(86_400)
     await world.idp.evaluate("ann", carried(OWNER, 3))
     facts = (await world.last_body())["facts"]
     assert (facts["keystroke.outcome"], facts["keystroke.cause"]) == ("unavailable", "indistinct")
-    for number in range(40):  # while muted the scores are still watched
+    for number in range(24):  # while muted the scores are still watched
         await world.idp.login("ann", carried(OWNER, 100 + number), second_factor=True)
+        if number % 3 == 2:
+            world.clock.forward(86_400)
     await world.idp.evaluate("ann", carried(OWNER, 4))
     assert (await world.last_body())["facts"]["keystroke.outcome"] == "match"
 
@@ -80,9 +84,18 @@ async def test_sco10_operators_read_how_well_typing_tells_one_person_apart(world
     await world.enroll("ann", OWNER)
     for number in range(8):
         await world.idp.login("ann", carried(OWNER, number), second_factor=True)
+        world.clock.forward(43_200)
     found = (await world.http.get("/operator/api/subjects/one/ann", headers=cookie(world))).json()["typing"]
     (told,) = found
     assert (told["field"], told["counts"], told["concerns"]) == ("password", True, [])
     for rate in (told["false_rejects"], told["false_accepts_of_strangers"]):
         assert 0.0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1.0
     assert told["equal_error"] < 0.35
+
+
+async def test_who_holds_the_second_factor_for_a_day_cannot_have_somebody_muted(world: World) -> None:
+    await world.enroll("ann", OWNER)
+    for number in range(20):
+        await world.idp.login("ann", carried(30 + number, number), second_factor=True)
+    await world.idp.evaluate("ann", carried(OWNER, 3))
+    assert (await world.last_body())["facts"]["keystroke.outcome"] == "match"
