@@ -153,11 +153,15 @@ def test_a_hundred_logins_at_a_hanging_sidecar_hold_up_nobody_else(healed: Stage
 
     watched = [healed.server.health, token, grant]
     calm = rush(healed, middle, names, watched, "error")  # answers at once: what a hundred logins cost on this machine
-    middle.fault = None
-    heal(healed)
-    seen = rush(healed, middle, names, watched, "hang")
-    assert seen["health"] < max(HEALTH_SECONDS, 1.5 * calm["health"])
-    assert seen["login"] < max(LOGIN_SECONDS, 1.5 * calm["login"])
+    health, login = max(HEALTH_SECONDS, 1.5 * calm["health"]), max(LOGIN_SECONDS, 1.5 * calm["login"])
+    for _ in range(3):  # other work of the machine may spoil a round; threads that hang would spoil each
+        middle.fault = None
+        heal(healed)
+        seen = rush(healed, middle, names, watched, "hang")
+        if seen["health"] < health and seen["login"] < login:
+            break
+    assert seen["health"] < health
+    assert seen["login"] < login
 
 
 def rush(stage: Stage, middle: Middle, names: list[str], watched: list[str], fault: str) -> dict[str, float]:
