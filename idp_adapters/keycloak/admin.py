@@ -96,6 +96,14 @@ class AdminApi:
             raise KeycloakRefused(f"{method} {url}: {type(error).__name__}") from None
 
 
+def counts(api: AdminApi) -> dict[str, str]:
+    """Return what a realm's plugin counted. Raises KeycloakRefused when the account may not see the server's information."""
+    listeners = api.get("//serverinfo")["providers"]["eventsListener"]["providers"]
+    told = listeners.get("gaitkeeper-events", {}).get("operationalInfo") or {}
+    words = {tuple(key.rsplit(" ", 2)): value for key, value in told.items()}  # REALM KIND NAME
+    return {f"{kind} {name}": value for (realm, kind, name), value in words.items() if realm == api.realm}
+
+
 def name(part: str) -> str:
     """Return a name as one part of a path."""
     return quote(part, safe="")

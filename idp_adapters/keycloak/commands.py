@@ -121,6 +121,22 @@ keycloak.command("plan", help="Say what install would change, and change nothing
 keycloak.command("install", help="Print the plan, ask, and carry it out. Safe to run again.")(_command(make=True))
 
 
+@keycloak.command("status")
+def status(
+    realm: Realm,
+    user: User,
+    password: Password,
+    server: Server = "http://localhost:8080",
+    user_realm: UserRealm = "master",
+) -> None:
+    """Print what the realm's plugin counted since the server started: decisions, their times, reports delivered and lost."""
+    from idp_adapters.keycloak.admin import AdminApi, counts
+
+    with AdminApi(server, realm, user=user, password=password, user_realm=user_realm) as api:
+        for name, value in counts(api).items():
+            typer.echo(f"{name:<28}{value:>10}")
+
+
 def _one_of(value: str, words: tuple[str, ...]) -> str:
     if value not in words:
         raise typer.BadParameter(f"'{value}' is none of {', '.join(words)}")

@@ -230,10 +230,12 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
             sys.executable, "-m", "sidecar", "keycloak", command, "--realm", self.name, "--server", self.server.url,
             "--sidecar", self.sidecar_url, "--keys", str(self.server.keys), "--deadline-ms", "1500", *self.options, *more,
         ]  # fmt: skip
-        env = os.environ | {"GAITKEEPER_KEYCLOAK_USER": ADMIN, "GAITKEEPER_KEYCLOAK_PASSWORD": ADMIN}
-        done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return _told(words)
+
+    def status(self) -> str:
+        """Run the command that shows the counts."""
+        where = ["--realm", self.name, "--server", self.server.url]
+        return _told([sys.executable, "-m", "sidecar", "keycloak", "status", *where])
 
     def configure(self, **settings: str) -> None:
         """Change settings of the browser flow's decision, as an administrator would in the console."""
@@ -341,6 +343,13 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         return sign_request(
             key, issuer=self.sidecar_url, audience=url, method="POST", url=url, body=body, now=time.time()
         )
+
+
+def _told(words: list[str]) -> str:
+    env = os.environ | {"GAITKEEPER_KEYCLOAK_USER": ADMIN, "GAITKEEPER_KEYCLOAK_PASSWORD": ADMIN}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def code() -> str:
@@ -465,9 +474,3 @@ class Visit:
     def tokens(self) -> dict[str, Any]:
         """Redeem the code the application received."""
         return redeem(self.stage, self.page.url)
-
-    def refresh(self, granted: dict[str, Any]) -> int:
-        """Use the refresh token; return the status."""
-        form = {"grant_type": "refresh_token", "client_id": "app", "refresh_token": granted["refresh_token"]}
-        url = f"{self.stage.issuer}/protocol/openid-connect/token"
-        return httpx.post(url, data=form, trust_env=False).status_code

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.gaitkeeper.keycloak.sidecar.Connection;
 import org.gaitkeeper.keycloak.sidecar.EcKey;
@@ -41,9 +42,25 @@ final class RealmSidecar {
     final Timings timings = new Timings(KEPT_TIMINGS);
     final SidecarClient client = new SidecarClient(http);
     final Reports reports = new Reports(client, this::connection, WAITING_REPORTS, LOG::warn);
+    private final String realm;
     private volatile Connection connection;
     private EcKey key;
     private long keyReadAt;
+
+    private RealmSidecar(String realm) {
+        this.realm = realm;
+    }
+
+    /** Return what was counted since the start, in words: {@code REALM evaluations answered} and so on. */
+    static Map<String, String> told() {
+        Map<String, String> told = new TreeMap<>();
+        for (RealmSidecar one : BY_REALM.values()) {
+            one.client.counts().forEach((name, count) -> told.put(one.realm + " evaluations " + name, count.toString()));
+            one.reports.counts().forEach((name, count) -> told.put(one.realm + " reports " + name, count.toString()));
+            one.timings.told().forEach((name, time) -> told.put(one.realm + " times " + name, time.toString()));
+        }
+        return told;
+    }
 
     /** Take the server's own settings; called once, before any realm is used. */
     static void configure(Config.Scope scope) {
@@ -66,7 +83,7 @@ final class RealmSidecar {
     }
 
     static RealmSidecar of(RealmModel realm) {
-        return BY_REALM.computeIfAbsent(realm.getId(), id -> new RealmSidecar());
+        return BY_REALM.computeIfAbsent(realm.getId(), id -> new RealmSidecar(realm.getName()));
     }
 
     /** Queue a report for after the transaction: what is rolled back must not be reported. */

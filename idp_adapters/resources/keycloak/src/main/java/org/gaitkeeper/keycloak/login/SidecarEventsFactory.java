@@ -1,5 +1,6 @@
 package org.gaitkeeper.keycloak.login;
 
+import java.util.Map;
 import org.gaitkeeper.keycloak.sidecar.Reports;
 import org.keycloak.Config;
 import org.keycloak.events.EventListenerProvider;
@@ -7,9 +8,13 @@ import org.keycloak.events.EventListenerProviderFactory;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.UserModel;
+import org.keycloak.provider.ServerInfoAwareProviderFactory;
 
-/** Factory of {@link SidecarEvents}; also hears of deleted users, by whichever way they are deleted. */
-public final class SidecarEventsFactory implements EventListenerProviderFactory {
+/**
+ * Factory of {@link SidecarEvents}; also hears of deleted users, by whichever way they are deleted, and shows the counts on the
+ * page <em>Server info</em> of the admin console.
+ */
+public final class SidecarEventsFactory implements EventListenerProviderFactory, ServerInfoAwareProviderFactory {
     static final String ID = "gaitkeeper-events";
 
     @Override
@@ -30,6 +35,11 @@ public final class SidecarEventsFactory implements EventListenerProviderFactory 
                 RealmSidecar.tell(removed.getKeycloakSession(), removed.getRealm(), report);
             }
         });
+    }
+
+    @Override
+    public Map<String, String> getOperationalInfo() {
+        return RealmSidecar.told();
     }
 
     @Override
