@@ -76,7 +76,7 @@ screenshots: setup widget  ## Renew docs/images
 
 lock:  ## Renew the lock files (needs uv)
 	uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements.lock
-	uv pip compile -q pyproject.toml --extra browser --group dev --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements-dev.lock
+	uv pip compile -q pyproject.toml --extra browser --extra literature --group dev --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements-dev.lock
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) widget/node_modules widget/dist dist .gaitkeeper

@@ -140,12 +140,15 @@ def recalibrate(
 def evaluate_keystroke(
     data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],
     setting: Annotated[str, typer.Option(help="A setting of docs/evaluation.md, or all.")] = "all",
-    detector: Annotated[str, typer.Option(help="A detector's or a baseline's name, or all.")] = "all",
-    baselines: Annotated[str, typer.Option(help="standard, or none but scaled Manhattan.")] = "standard",
+    detector: Annotated[str, typer.Option(help="A detector's or a baseline's name, or all.")] = "nearest-recent-2",
+    baselines: Annotated[
+        str, typer.Option(help="standard, literature (two-class papers as well), or none but scaled Manhattan.")
+    ] = "standard",
     seed: Annotated[int, typer.Option(min=0)] = 1,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; all cores if left out.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with its charts to this file.")] = None,
+    det: Annotated[Path | None, typer.Option(help="Write the DET chart of the first setting to this SVG file.")] = None,
 ) -> None:
     """Measure the detectors of typing beside the baselines of the literature."""
     from sidecar.evaluation.keystroke.command import run_evaluation
@@ -159,7 +162,21 @@ def evaluate_keystroke(
         jobs=jobs,
         json_path=json,
         html_path=html,
+        det_path=det,
     )
+
+
+@evaluate.command("calibration")
+def evaluate_calibration(
+    decisions: Annotated[
+        Path, typer.Option(help='Labelled decisions, a JSON object a line: {"llr": 1.2, "own": true}.')
+    ],
+    state: Annotated[Path, typer.Option(help="Counts so far; made if missing, gone on from if there.")],
+) -> None:
+    """Count an installation's labelled decisions and print what would put its calibration right; fit for cron."""
+    from sidecar.evaluation.recalibration import run_recalibration
+
+    run_recalibration(decisions=decisions, state=state)
 
 
 @evaluate.command("attacks")

@@ -18,6 +18,7 @@ from sidecar.api.requests import bounded_body, decoded
 from sidecar.console.login import Operator, operator
 from sidecar.console.pages import Readings
 from sidecar.console.rows import row
+from sidecar.console.typing import of_person
 from sidecar.domain.roles import Permission
 from sidecar.errors import BadRequest, Forbidden, NotFound
 from sidecar.ports import Decisions, StoredDecision
@@ -113,7 +114,9 @@ class OperatorApi:
         found = await self.rights.show(self._mine(who, tenant), subject, who.name)
         if not who.may(Permission.PEOPLE_NAMES):
             found["name"] = None
-        return _json(found)
+        limit = self.watch.correction(tenant).before(self.policies.enforced.mismatch_from)
+        profiles = await self.watch.source.person(tenant, found["pseudonym"])
+        return _json(found | {"typing": msgspec.to_builtins(of_person(profiles, limit))})
 
     async def export(self, request: Request, tenant: str, subject: str) -> Response:
         """Everything kept about one person."""

@@ -1,8 +1,10 @@
 """How well typing tells people apart in a tenant, as operators read it."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sidecar.risk.standing import Standing
+from sidecar.risk.muting import distinguished
+from sidecar.risk.standing import Person, Standing
 from sidecar.scoring.distinguish import Concern, Rate
 
 _CONCERNS = {
@@ -36,6 +38,24 @@ def worded(tenant: str, found: Standing) -> dict[str, Any]:
         ],
         "more": max(0, len(found.warned) - NAMED),
     }
+
+
+def of_person(profiles: Sequence[Person], mismatch_from: float) -> list[dict[str, Any]]:
+    """Say of each field of one person how well typing tells them from strangers, with intervals."""
+    found = []
+    for each in profiles:
+        known = distinguished(each.entries, each.template, mismatch_from)
+        found.append(
+            {
+                "field": each.field,
+                "false_rejects": known.false_rejects,
+                "false_accepts_of_strangers": known.false_accepts,
+                "equal_error": known.equal_error,
+                "concerns": [_CONCERNS[one] for one in known.concerns],
+                "counts": not known.muted,
+            }
+        )
+    return found
 
 
 def _percent(share: Rate | None) -> str:

@@ -113,7 +113,9 @@ def learned(entries: Entries, entry: Entry) -> Entries:
 
 
 def ended(entries: Entries, at: float, how: Ended) -> Entries:
-    """Return the list in which the entry of a moment ended in this way."""
+    """Return the list in which the entry of a moment ended in this way; the very same one where it has none."""
+    if not (entries.at == at).any():
+        return entries
     return replace(entries, ended=np.where(entries.at == at, how, entries.ended).astype(np.uint8))
 
 

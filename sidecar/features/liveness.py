@@ -19,13 +19,15 @@ FEWEST = 4  # timings of a kind below which nothing is said
 FEWEST_EVEN = 6  # below which their spread says nothing: with four, one login of twenty is that even by chance
 REGULAR_HOLD = 0.04  # coefficient of variation; the least of 10,200 logins of 51 people is .046
 REGULAR_STEP = 0.10  # least of the same logins .172; on a touch keyboard .097 of 2,856
+EVEN_HOLD_MS, EVEN_STEP_MS = 3.5, 40.0  # standard deviations from which timings are not even, however long they are
 FASTEST_STEP = 40.0  # ms, median of a login; the least of 10,200 is 101 on a hard text, expert text goes to 60
 FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that people had is 8
 COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
 LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
 TYPICAL = 0.12  # mean |ln(timing / usual timing)|; .18% of logins are nearer to what is usual
-UNRELATED = -0.1  # correlation of ln(step) with the text's usual ones; .1% of logins are below, and 39% of uniform ones
-FEWEST_RELATED = 8  # steps below which that correlation says nothing
+UNRELATED = 0.635  # correlation of ln(step) with the text's usual ones, and ln(longest / median step) up to 1; .2% of
+# logins are below, and 39% of the uniform ones that scoring accepts. The correlation alone found 18% at the same price.
+FEWEST_RELATED = 8  # steps below which that says nothing
 VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
 
 
@@ -37,7 +39,7 @@ class Sign(StrEnum):
     IMPOSSIBLE_SPEED = "impossible_speed"
     COPIED = "copied"  # nearly the same timings as an earlier attempt
     TOO_USUAL = "too_usual"  # nearer to what everybody does than anybody is
-    UNRELATED = "unrelated"  # easy and hard steps of the text do not differ, or the wrong way round
+    UNRELATED = "unrelated"  # no step is hard, or other ones than the text's
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def machine_signs(hold: Floats, down_down: Floats) -> tuple[Sign, ...]:
     """Signs in the attempt itself, in the order of ``Sign``. Raises ValueError on other shapes than (n,)."""
     held, steps = _present(hold), _present(down_down)
     found = []
-    if _even(held, REGULAR_HOLD) or _even(steps, REGULAR_STEP):
+    if _even(held, REGULAR_HOLD, EVEN_HOLD_MS) or _even(steps, REGULAR_STEP, EVEN_STEP_MS):
         found.append(Sign.TOO_REGULAR)
     if held.size > FEWEST_DISTINCT and np.unique(np.round(held, 1)).size < FEWEST_DISTINCT:
         found.append(Sign.QUANTISED)
@@ -108,7 +110,7 @@ def shared_text_signs(hold: Floats, down_down: Floats, usual: Usual) -> tuple[Si
     known = np.concatenate([holds[0] - holds[1], steps[0] - steps[1]])
     if known.size >= 2 * FEWEST and float(np.abs(known).mean()) < TYPICAL:
         found.append(Sign.TOO_USUAL)
-    if steps[0].size >= FEWEST_RELATED and float(steps[1].std()) >= VARIED and _correlation(*steps) < UNRELATED:
+    if steps[0].size >= FEWEST_RELATED and float(steps[1].std()) >= VARIED and _rhythm(*steps) < UNRELATED:
         found.append(Sign.UNRELATED)
     return tuple(found)
 
@@ -131,17 +133,23 @@ def _logarithms(timings: Floats, usual: Floats) -> tuple[Floats, Floats]:
     return np.log(np.maximum(timings[known], 1.0)), np.log(np.maximum(usual[known], 1.0))
 
 
+def _rhythm(steps: Floats, usual: Floats) -> float:
+    """How much of the text's rhythm logarithms of steps have: steps that are hard for everybody are slow, and some are."""
+    return _correlation(steps, usual) + min(float(steps.max() - np.median(steps)), 1.0)
+
+
 def _correlation(one: Floats, two: Floats) -> float:
     one, two = one - one.mean(), two - two.mean()
     size = float(np.sqrt((one @ one) * (two @ two)))
     return float(one @ two) / size if size > 0 else 0.0
 
 
-def _even(timings: Floats, least: float) -> bool:
+def _even(timings: Floats, least: float, beyond_ms: float) -> bool:
+    """Whether a spread is below that share of the mean, and below so many ms: long or slow is not even."""
     if timings.size < FEWEST_EVEN:
         return False
     mean = float(timings.mean())
-    return mean > 0 and float(timings.std()) < least * mean
+    return mean > 0 and float(timings.std()) < min(least * mean, beyond_ms)
 
 
 def _present(timings: Floats) -> Floats:

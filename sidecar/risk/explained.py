@@ -41,11 +41,11 @@ def would_pass(
             continue
         template = known.profiles[score.field].template
         listed = entries.get((score.field, judgement.context))
-        limit = beside.recalibration.raw(mismatch_from)
+        limit = beside.correction.before(mismatch_from)
         one = _field(score, probes[score.field], template, listed, detectors[template.detector], limit)
         if one is not None:
             llr = one["llr"]
-            found.append(one | {"llr": None if llr is None else beside.recalibration.llr(llr)})
+            found.append(one | {"llr": None if llr is None else beside.correction.of(llr)})
     return found
 
 
@@ -63,12 +63,16 @@ def _field(
     rows = np.flatnonzero((entries.stored == 1) & (entries.length == n))[-USUAL:]
     if not rows.size or abs(mismatch_from) >= calibration.LIMIT:
         return None
-    samples = interleave(entries.hold[rows, :n].astype(np.float64), entries.down_down[rows, :n].astype(np.float64))
-    size = {"features": score.features, "samples": score.samples}
-    below = calibration.distance_at(mismatch_from, layout=template.layout, detector=template.detector, **size)
-    usual = median_of(list(samples))
+    kept = interleave(entries.hold[rows, :n].astype(np.float64), entries.down_down[rows, :n].astype(np.float64))
+    features, samples, layout = score.features, score.samples, template.layout
+    below = calibration.distance_at(
+        mismatch_from, features=features, samples=samples, layout=layout, detector=template.detector
+    )
+    usual = median_of(list(kept))
     changed = counterfactual(detector, template, probe.values, probe.labels, usual=usual, below=below, most=MOST)
     if changed is None:
         return {"field": score.field, "labels": [], "llr": None}
-    llr = calibration.to_llr(changed.distance, layout=template.layout, detector=template.detector, **size)
+    llr = calibration.to_llr(
+        changed.distance, features=features, samples=samples, layout=layout, detector=template.detector
+    )
     return {"field": score.field, "labels": list(changed.labels), "llr": llr}

@@ -32,7 +32,7 @@ from sidecar.risk.fusion import probability
 from sidecar.risk.shared import SharedText
 from sidecar.scoring import calibration
 from sidecar.scoring.contract import OneClassDetector, comparable
-from sidecar.scoring.recalibration import AS_SHIPPED, Recalibration
+from sidecar.scoring.recalibrate import AS_SHIPPED, Correction
 from sidecar.wire import Batch
 
 FIELDS = ("username", "password")
@@ -54,12 +54,12 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is known beside the person's own profiles, by field. ``muted``: scores that must not count, and why; ``shared``:
-    what others say who type the same text. ``recalibration``: what scores are worth in this tenant.
+    what others say who type the same text. ``correction``: what scores are worth in this tenant.
     """
 
     muted: Mapping[str, Cause] = field(default_factory=dict)
     shared: Mapping[str, SharedText] = field(default_factory=dict)
-    recalibration: Recalibration = AS_SHIPPED
+    correction: Correction = AS_SHIPPED
 
 
 NOTHING_BESIDE = Beside()
@@ -94,7 +94,7 @@ def judge(
             if isinstance(scored, Score) and probe.field in beside.shared:
                 scored = beside.shared[probe.field].scored(probe, profile.template, scored)
             if isinstance(scored, Score):
-                scored = replace(scored, llr=beside.recalibration.llr(scored.llr), raw=scored.llr)
+                scored = replace(scored, llr=beside.correction.of(scored.llr), raw=scored.llr)
             if isinstance(scored, Score) and probe.field in beside.muted:
                 uncounted.append(scored)
                 absences.append(Absence(probe.field, beside.muted[probe.field]))

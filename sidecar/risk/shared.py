@@ -49,10 +49,15 @@ class SharedText:
             return None
         rows = tries.reshape(-1, tries.shape[-1])
         usable = rows[np.isfinite(rows).all(axis=1)]
-        size = {"features": usable.shape[1], "samples": template.samples, "layout": template.layout}
         return np.array(
             [
-                calibration.to_llr(float(distance), detector=template.detector, **size)
+                calibration.to_llr(
+                    float(distance),
+                    features=usable.shape[1],
+                    samples=template.samples,
+                    layout=template.layout,
+                    detector=template.detector,
+                )
                 for distance in (detector.distances(template, usable) if len(usable) else ())
             ]
         )

@@ -20,6 +20,19 @@ _KNEE = 4.0  # the higher, the longer the limiter leaves values alone: at half t
 _HUGE = 1e6
 
 
+ENOUGH_SAMPLES = 30  # from which a template of one sitting is taken for what it says
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where a template's samples and an attempt lie in time. ``sittings``: on how many different days (or sittings of a
+    study) the samples were typed; ``age``: days (or sittings) since the newest of them.
+    """
+
+    sittings: int
+    age: float
+
+
 @dataclass(frozen=True, slots=True)
 class Combination:
     """How LLRs of several fields of one login add up: sum / (1 + (fields - 1) * overlap)."""
@@ -59,13 +72,23 @@ EVIDENCE = Evidence(
 CHALLENGE_LLR = 0.9
 
 
-def to_llr(distance: float, *, features: int, samples: int, layout: Layout, detector: str) -> float:
+def to_llr(
+    distance: float,
+    *,
+    features: int,
+    samples: int,
+    layout: Layout,
+    detector: str,
+    when: Circumstances | None = None,
+) -> float:
     """LLR of a detector's distance from ``features`` compared features against a template of ``samples`` samples.
 
-    Within +-6; never falls as the distance rises. Raises ValueError on a distance that is not finite, counts below
-    1, or a detector without a calibration.
+    Within +-6; never falls as the distance rises. ``when``: what is known of the samples' age, if anything. Raises
+    ValueError on a distance that is not finite, counts below 1, or a detector without a calibration.
     """
-    return llr_by(calibration_of(detector, layout), distance, features=features, samples=samples)
+    constants = calibration_of(detector, layout)
+    llr = llr_by(constants, distance, features=features, samples=samples)
+    return llr if when is None else aged(constants, llr, samples=samples, when=when)
 
 
 def calibration_of(detector: str, layout: Layout) -> Calibration:
@@ -84,6 +107,25 @@ def llr_by(constants: Calibration, distance: float, *, features: int, samples: i
     slope, offset = _line(constants, features, samples)
     raw = slope * min(max(distance, -_HUGE), _HUGE) - offset
     return _limited(raw * _fade(constants, features, samples))
+
+
+def aged(constants: Calibration, llr: float, *, samples: int, when: Circumstances) -> float:
+    """What an LLR is worth when the template's samples are few and of one sitting; else the LLR as it is.
+
+    People change most while a text is new to them. So an owner is farther from a few samples of one sitting than the
+    distance says, the more so the older these are, and the distance says less: llr exp(-loss L F) + (shift + shift_L L) F
+    with F = ln(30 / samples) or 0, L = ln(1 + age). Never falls as the LLR rises; within +-6. Raises ValueError on an age
+    or a count that makes no sense.
+    """
+    if when.sittings < 1 or not (math.isfinite(when.age) and when.age >= 0):
+        raise ValueError("sittings must be 1 or more, and the age a number of 0 or more")
+    _check_counts(1, samples)
+    few = math.log(ENOUGH_SAMPLES / max(samples, _SAMPLE_RANGE[0]))
+    if few <= 0 or when.sittings > 1:
+        return llr
+    late = math.log1p(when.age)
+    shift, shift_late, loss = constants.aging
+    return min(max(llr * math.exp(-loss * late * few) + (shift + shift_late * late) * few, -LIMIT), LIMIT)
 
 
 def distance_at(llr: float, *, features: int, samples: int, layout: Layout, detector: str) -> float:

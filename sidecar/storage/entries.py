@@ -114,7 +114,10 @@ def _change(connection: Connection, keys: Keys, key: ProfileKey, change: Callabl
     connection.lock("entries", *parts(key))
     row = connection.execute(f"SELECT oldest_at, newest_at, sealed FROM entries WHERE {KEY}", parts(key)).fetchone()
     plain = keys.open_mine(key.tenant, key.subject, bytes(row[2]), *place(key, row[0], row[1])) if row else None
-    after = change(_begun(connection, keys, key) if plain is None else unpack_entries(plain))
+    before = _begun(connection, keys, key) if plain is None else unpack_entries(plain)
+    after = change(before)
+    if after is before and plain is not None:
+        return
     connection.execute(f"DELETE FROM entries WHERE {KEY}", parts(key))
     if len(after):
         oldest, newest = float(after.at.min()), float(after.at.max())

@@ -111,7 +111,7 @@ INVENTORY: tuple[Table, ...] = (
         "what scores are worth in a tenant, by its own logins; while it is worked out, counts over people so far",
         "until worked out again; unfinished work a day",
         _columns(
-            "tenant:technical model:technical slope:technical shift:technical people:technical at:technical"
+            "tenant:technical model:technical scale:technical shift:technical people:technical at:technical"
             " position:pseudonym counts:decision"
         ),
     ),

@@ -1,14 +1,16 @@
 """What scores are worth in each tenant, and how far working that out has come.
 
-A row whose model ends in ``RUNNING`` is work in progress: ``position`` is the last pseudonym counted, ``counts`` the shares of
+A row whose model ends in ``RUNNING`` is work in progress: ``position`` is the last pseudonym counted, ``counts`` the tallies of
 both halves of the people. It goes when the work is done; one older than a day is begun anew.
 """
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
-from sidecar.domain.biometrics import Floats
+import msgspec
+
 from sidecar.ports import AuditEntry
-from sidecar.scoring.recalibration import BINS, Recalibration
+from sidecar.scoring.recalibrate import Correction, Tally
 from sidecar.storage.database import Connection, Database
 
 RUNNING = " (running)"
@@ -21,53 +23,52 @@ class SqlRecalibrations:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def in_force(self) -> dict[tuple[str, str], Recalibration]:
+    async def in_force(self) -> dict[tuple[str, str], Correction]:
         """Return what holds, by (tenant, model)."""
-        sql = "SELECT tenant, model, slope, shift, people, at FROM recalibrations WHERE slope IS NOT NULL"
+        sql = "SELECT tenant, model, scale, shift FROM recalibrations WHERE scale IS NOT NULL"
         rows = await self._db.reading(lambda: self._db.read(sql))
-        return {
-            (tenant, model): Recalibration(slope, shift, people, at) for tenant, model, slope, shift, people, at in rows
-        }
+        return {(tenant, model): Correction(scale, shift, 0, 0, 0.0, 0.0) for tenant, model, scale, shift in rows}
 
-    async def progress(self, tenant: str, model: str, now: float) -> tuple[str, Floats, list[int]]:
-        """Return (last pseudonym, (2, 121) counts, people of each half) of work that was interrupted, or a beginning."""
+    async def progress(self, tenant: str, model: str, now: float) -> tuple[str, list[Tally], int]:
+        """Return (last pseudonym, tallies of both halves, people) of work that was interrupted, or a beginning."""
         sql = "SELECT position, counts, people FROM recalibrations WHERE tenant = ? AND model = ? AND at >= ?"
         rows = await self._db.reading(lambda: self._db.read(sql, (tenant, model + RUNNING, now - STALE_SECONDS)))
-        if not rows:
-            return "", np.zeros((2, BINS)), [0, 0]
-        counts = np.frombuffer(bytes(rows[0][1]), "<f8")
-        if counts.size != 2 * BINS + 2:
-            return "", np.zeros((2, BINS)), [0, 0]
-        return rows[0][0], counts[2:].reshape(2, BINS).copy(), [int(each) for each in counts[:2]]
+        try:
+            position, counts, people = rows[0]
+            return position, [Tally.of(one) for one in msgspec.json.decode(bytes(counts))], int(people)
+        except (IndexError, ValueError, msgspec.DecodeError):
+            return "", [Tally(), Tally()], 0
 
     async def advance(
-        self, tenant: str, model: str, position: str, counts: Floats, people: list[int], now: float
+        self, tenant: str, model: str, position: str, tallies: Sequence[Tally], people: int, now: float
     ) -> None:
         """Keep how far the work has come."""
-        packed = np.concatenate([np.array(people, dtype="<f8"), counts.ravel()]).astype("<f8").tobytes()
+        counts = msgspec.json.encode([tally.plain() for tally in tallies])
 
         def job(connection: Connection) -> None:
             _drop(connection, tenant, model + RUNNING)
             connection.execute(
                 "INSERT INTO recalibrations (tenant, model, people, at, position, counts) VALUES (?, ?, ?, ?, ?, ?)",
-                (tenant, model + RUNNING, sum(people), now, position, packed),
+                (tenant, model + RUNNING, people, now, position, counts),
             )
 
         await self._db.write(job)
 
-    async def finish(self, tenant: str, model: str, chosen: Recalibration | None, by: str, now: float) -> None:
+    async def finish(
+        self, tenant: str, model: str, chosen: Correction | None, people: int, by: str, now: float
+    ) -> None:
         """End the work: what was chosen holds from now on; None: as shipped."""
 
         def job(connection: Connection) -> None:
             _drop(connection, tenant, model)
             _drop(connection, tenant, model + RUNNING)
-            details: dict[str, str | float | None] = {"model": model, "slope": None, "shift": None, "people": 0}
+            details: dict[str, Any] = {"model": model, "scale": None, "offset": None, "people": people}
             if chosen is not None:
                 connection.execute(
-                    "INSERT INTO recalibrations (tenant, model, slope, shift, people, at) VALUES (?, ?, ?, ?, ?, ?)",
-                    (tenant, model, chosen.slope, chosen.shift, chosen.people, chosen.at),
+                    "INSERT INTO recalibrations (tenant, model, scale, shift, people, at) VALUES (?, ?, ?, ?, ?, ?)",
+                    (tenant, model, chosen.scale, chosen.offset, people, now),
                 )
-                details = {"model": model, "slope": chosen.slope, "shift": chosen.shift, "people": chosen.people}
+                details |= {"scale": chosen.scale, "offset": chosen.offset}
             connection.notes.append(AuditEntry(tenant, "scores.recalibrated", by, "", details, now))
 
         await self._db.write(job)

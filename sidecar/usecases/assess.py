@@ -247,7 +247,7 @@ class Assessor:
 
     def _beside(self, tenant: str, subject: str, remembered: Remembered, known: Known, policy: Policy) -> Beside:
         shared = self.cohorts.of(tenant)
-        recalibration = self.watch.recalibration(tenant)
+        correction = self.watch.correction(tenant)
 
         def others(field: str, template: Template) -> Floats | None:
             text = shared.get(field)
@@ -257,11 +257,11 @@ class Assessor:
             remembered.entries,
             known.profiles,
             known.states,
-            recalibration.raw(policy.mismatch_from),
+            correction.before(policy.mismatch_from),
             alike=self.watch.alike(tenant),
             others=others,
         )
-        return Beside(silent, shared, recalibration)
+        return Beside(silent, shared, correction)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from sidecar.risk.standing import Person, Standing, standing
-from sidecar.scoring.recalibration import AS_SHIPPED, Recalibration
+from sidecar.scoring.recalibrate import AS_SHIPPED, Correction
 from sidecar.usecases.in_force import InForce
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ class Latest(Protocol):
 class Recalibrations(Protocol):
     """What was found by ``gaitkeeper recalibrate``."""
 
-    async def in_force(self) -> dict[tuple[str, str], Recalibration]:
+    async def in_force(self) -> dict[tuple[str, str], Correction]:
         """Return what holds, by (tenant, model)."""
 
 
@@ -47,14 +47,14 @@ class TypingWatch:
     recalibrations: Recalibrations
     model: str
     found: dict[str, Standing] = field(default_factory=dict)
-    worth: dict[tuple[str, str], Recalibration] = field(default_factory=dict)
+    worth: dict[tuple[str, str], Correction] = field(default_factory=dict)
 
     def alike(self, tenant: str) -> bool:
         """Tell whether nobody is told apart in a tenant."""
         known = self.found.get(tenant)
         return known is not None and known.alike
 
-    def recalibration(self, tenant: str) -> Recalibration:
+    def correction(self, tenant: str) -> Correction:
         """Return what scores are worth in a tenant."""
         return self.worth.get((tenant, self.model), AS_SHIPPED)
 
@@ -69,7 +69,7 @@ class TypingWatch:
             for subject in await self.source.latest(tenant, PEOPLE):  # a login may come in between any two
                 people += await self.source.person(tenant, subject)
                 await asyncio.sleep(0)
-            limit = self.recalibration(tenant).raw(self.policies.enforced.mismatch_from)
+            limit = self.correction(tenant).before(self.policies.enforced.mismatch_from)
             now = await asyncio.to_thread(standing, people, limit, self.clock())
             before = self.found.get(tenant)
             self.found[tenant] = now

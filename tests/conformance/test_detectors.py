@@ -123,22 +123,29 @@ def test_permuting_features_permutes_everything_and_keeps_the_distance(detector:
     assert all(one[label].share == pytest.approx(two[label].share) for label in one)
 
 
+# Beyond all samples nothing may bring closer. A local density and a small network have slight dips there, by nature; of
+# their whole rise. A forest may not look at a feature at all.
+WAVERS = {"local-outlier-factor-1": 0.03, "autoencoder-1": 0.02}
+BLIND = {"isolation-forest-1": 0.1}  # share of features that may not count
+
+
 @EACH
 @LAYOUTS
-def test_a_feature_that_moves_away_never_brings_closer(detector: OneClassDetector, layout: Layout) -> None:
-    """Densities and trees have small dips, and a forest may not look at a feature at all: hence the means."""
-    values = rows(12, layout)
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_a_feature_that_moves_away_never_brings_closer(detector: OneClassDetector, layout: Layout, seed: int) -> None:
+    values = rows(12, layout, seed)
     template = detector.enroll(samples(values), parts(layout)[0], layout)
     point = np.median(values, axis=0)
-    rises, dips = [], []
+    start = detector.distance(template, point)
+    falls, rises = [], []
     for feature in range(point.size):
         moved = np.tile(point, (40, 1))
-        moved[1:, feature] = np.max(values[:, feature]) + np.linspace(0, 3000, 39)
+        moved[:, feature] = np.max(values[:, feature]) + np.linspace(0, 3000, 40)
         distances = detector.distances(template, moved)
-        rises.append(distances[-1] - distances[0])
-        dips.append(distances[0] - distances.min())
-    assert np.mean(np.array(rises) > 0) > 0.9
-    assert max(dips) <= 0.15 * np.mean(rises)
+        falls.append(np.maximum(-np.diff(distances), 0.0).sum())
+        rises.append(distances[-1] - start)
+    assert max(falls) <= WAVERS.get(detector.name, 0.0) * np.mean(rises) + 1e-9
+    assert np.mean(np.array(rises) > 0) >= 1.0 - BLIND.get(detector.name, 0.0)
 
 
 @EACH
@@ -168,6 +175,9 @@ def test_missing_timings_are_left_out(detector: OneClassDetector) -> None:
     assert detector.distance(short, one) == detector.distance(short, two)
 
 
+OWN_PLACE = {"isolation-forest-1": 0.02}  # its cuts fall between the jittered rows where they like
+
+
 @EACH
 def test_constant_samples_still_make_a_distance(detector: OneClassDetector) -> None:
     point = rows(1)[0]
@@ -175,6 +185,8 @@ def test_constant_samples_still_make_a_distance(detector: OneClassDetector) -> N
     own = detector.distance(template, point)
     assert np.isfinite(own)
     assert own < detector.distance(template, point + 20.0)
+    aside = point + 20.0 * np.concatenate([np.eye(point.size), -np.eye(point.size)])
+    assert (detector.distances(template, aside) >= own * (1.0 - OWN_PLACE.get(detector.name, 1e-9))).all()
     if detector.name in ("nearest-recent-1", "scaled-manhattan"):  # the others count from elsewhere
         assert own == pytest.approx(0.0, abs=1e-9)
     labels = positions_labels(CHARACTERS)

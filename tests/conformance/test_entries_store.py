@@ -8,7 +8,7 @@ from support.stores import NOW, Store, assertion, completed, key, lesson, probe,
 
 from sidecar.domain.entries import Ended, Entry
 from sidecar.errors import CaptureUsed
-from sidecar.scoring.recalibration import BINS, Recalibration
+from sidecar.scoring.recalibrate import Correction, Tally
 from sidecar.storage import sealed
 from sidecar.storage.recalibrations import SqlRecalibrations
 
@@ -90,17 +90,18 @@ async def test_entries_go_with_their_time_and_their_person(store: Store) -> None
 async def test_recalibrations_and_their_progress(store: Store) -> None:
     kept_at = SqlRecalibrations(store.database)
     assert await kept_at.in_force() == {}
-    counts = np.arange(2.0 * BINS).reshape(2, BINS)
-    await kept_at.advance("one", "m", "subject-9", counts, [3, 4], NOW)
+    tallies = [Tally(), Tally()]
+    tallies[1].add(-2.0, own=True)
+    await kept_at.advance("one", "m", "subject-9", tallies, 7, NOW)
     assert await kept_at.in_force() == {}
     last, found, people = await kept_at.progress("one", "m", NOW + 80_000)
-    assert (last, people) == ("subject-9", [3, 4])
-    np.testing.assert_array_equal(found, counts)
+    assert (last, people) == ("subject-9", 7)
+    np.testing.assert_array_equal(found[1].own, tallies[1].own)
     for tenant, now in (("two", NOW), ("one", NOW + 90_000)):
         assert (await kept_at.progress(tenant, "m", now))[0] == ""
-    line = Recalibration(1.1, -0.2, 30, NOW)
-    await kept_at.finish("one", "m", line, "test", NOW)
+    line = Correction(1.1, -0.2, 0, 0, 0.0, 0.0)
+    await kept_at.finish("one", "m", line, 30, "test", NOW)
     assert await kept_at.in_force() == {("one", "m"): line}
     assert (await kept_at.progress("one", "m", NOW))[0] == ""
-    await kept_at.finish("one", "m", None, "test", NOW)
+    await kept_at.finish("one", "m", None, 0, "test", NOW)
     assert await kept_at.in_force() == {}

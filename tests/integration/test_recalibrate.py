@@ -19,7 +19,7 @@ from sidecar.storage import entries as stored
 from sidecar.storage.profiles import SqlProfiles
 
 pytestmark = pytest.mark.anyio
-PEOPLE = 24
+PEOPLE = 30
 
 
 async def filled(world: World, middle: float) -> None:
@@ -32,7 +32,7 @@ async def filled(world: World, middle: float) -> None:
         subject = world.pseudonym(sub)
         made = [
             Entry("password", "keyboard", probe_of(rows_of(person, n)), float(n), float(llr), model)
-            for n, llr in enumerate(draw.normal(middle, 1.0, 12))
+            for n, llr in enumerate(draw.normal(middle, 1.0, 22))
         ]
 
         def job(connection: Any, made: list[Entry] = made, subject: str = subject) -> None:
@@ -66,16 +66,16 @@ async def test_scores_are_put_right_at_the_next_login_and_back_again(
     assert world.inside.database.read("SELECT count(*) FROM recalibrations") == [(0,)]
     done = await ran_apart(world)
     assert done["people"] == PEOPLE
-    assert done["is"]["slope"] == dry["is"]["slope"]
-    assert (done["is"]["slope"], done["is"]["shift"]) != (1.0, 0.0)
+    assert done["is"]["scale"] == dry["is"]["scale"]
+    assert (done["is"]["scale"], done["is"]["offset"]) != (1.0, 0.0)
     assert done["cllr_recalibrated"] < done["cllr_as_shipped"]
     await asyncio.sleep(0.5)
     await world.idp.evaluate("user1", carried(1, 70))
     (score,) = (await world.last_body())["scores"]
-    assert score["llr"] == pytest.approx(done["is"]["slope"] * score["raw"] + done["is"]["shift"])
+    assert score["llr"] == pytest.approx(done["is"]["scale"] * score["raw"] + done["is"]["offset"])
     kept = await world.inside.profiles.person("one", world.pseudonym("user1"))
     assert kept[0].entries.llr[-1] == pytest.approx(score["raw"], rel=1e-4)  # nothing is put right twice
-    assert (await ran_apart(world))["is"]["slope"] == done["is"]["slope"]
+    assert (await ran_apart(world))["is"]["scale"] == done["is"]["scale"]
     await ran_apart(world, reset=True)
     await asyncio.sleep(0.5)
     await world.idp.evaluate("user1", carried(1, 71))
@@ -115,14 +115,14 @@ async def test_interrupted_it_goes_on_where_it_was_and_comes_to_the_same(
     again = await ran_apart(world)
     assert len(first) == 12
     assert len(read) == PEOPLE - 10  # two pages of five were kept
-    assert (again["people"], again["is"]["slope"]) == (whole["people"], whole["is"]["slope"])
+    assert (again["people"], again["is"]["scale"]) == (whole["people"], whole["is"]["scale"])
     assert world.inside.database.read("SELECT count(*) FROM recalibrations WHERE position IS NOT NULL") == [(0,)]
 
 
 async def test_too_few_people_leave_it_as_shipped(world: World) -> None:
     await world.enroll("ann", 7)
     line = await ran_apart(world)
-    assert (line["people"], line["is"]["slope"], line["cllr_as_shipped"]) == (0, 1.0, None)
+    assert (line["people"], line["is"]["scale"], line["cllr_as_shipped"]) == (0, 1.0, None)
 
 
 async def test_a_tenant_with_a_shared_text_is_passed_over(worlds: Any) -> None:
@@ -142,4 +142,4 @@ def test_the_command_prints_a_line_a_tenant(tmp_path: Path) -> None:
     build(load_settings(layout.sidecar_settings)).close()
     result = CliRunner().invoke(app, ["recalibrate", "-c", str(layout.sidecar_settings)])
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout.strip().splitlines()[-1])["is"]["slope"] == 1.0
+    assert json.loads(result.stdout.strip().splitlines()[-1])["is"]["scale"] == 1.0

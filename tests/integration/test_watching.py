@@ -73,3 +73,16 @@ async def test_sec4_strangers_without_the_second_factor_cannot_have_somebody_mut
         await world.idp.complete(answer["decision_id"], "abandoned")
     await world.idp.evaluate("ann", carried(OWNER, 3))
     assert (await world.last_body())["facts"]["keystroke.outcome"] == "match"
+
+
+async def test_sco10_operators_read_how_well_typing_tells_one_person_apart(worlds: Any) -> None:
+    world: World = await worlds(operator=True)
+    await world.enroll("ann", OWNER)
+    for number in range(8):
+        await world.idp.login("ann", carried(OWNER, number), second_factor=True)
+    found = (await world.http.get("/operator/api/subjects/one/ann", headers=cookie(world))).json()["typing"]
+    (told,) = found
+    assert (told["field"], told["counts"], told["concerns"]) == ("password", True, [])
+    for rate in (told["false_rejects"], told["false_accepts_of_strangers"]):
+        assert 0.0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1.0
+    assert told["equal_error"] < 0.35

@@ -9,9 +9,14 @@ from typer.testing import CliRunner
 
 from sidecar.cli import app
 from sidecar.errors import BadRequest
+from sidecar.evaluation import metrics
 from sidecar.evaluation.attacks import make
 from sidecar.evaluation.attacks.check import checked
 from sidecar.evaluation.attacks.measure import _threshold
+from sidecar.evaluation.attacks.poison import wear
+from sidecar.evaluation.keystroke.discovery import find_sets
+from sidecar.evaluation.keystroke.models import Model, product_models
+from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.evaluation.synthetic import typist
 from sidecar.features.liveness import usual_of
 
@@ -112,6 +117,45 @@ def test_the_command_attacks_everybody(tmp_path: Path) -> None:
     assert accepted["constant"]["with_checks"] == 0.0
     assert found["false_positives"] <= 0.02
     assert found["poisoning"] == []
+
+
+def test_poisoning_learns_more_the_looser_the_rule_and_nothing_without_one(tmp_path: Path) -> None:
+    data = find_sets(write(tmp_path, 3, 400))[0][0]
+    model = product_models()["nearest-recent-2"]
+    steps: list[int] = []
+    nothing, strict, loose = (wear(data, model, quantile, 1, steps.append) for quantile in (None, 0.8, 1.0))
+    assert (nothing.absorbed, nothing.own_learned) == (0.0, 0.0)
+    assert nothing.eer == pytest.approx(_frozen_eer(data, model))
+    assert 100 < strict.own_learned < loose.own_learned <= 200
+    assert strict.absorbed <= loose.absorbed <= 10  # ten attempts in all: the first five of two others
+    assert strict.eer <= nothing.eer + 0.05
+    assert len(steps) == 9
+
+
+def test_an_impostor_who_types_alike_wears_a_loose_profile_down(tmp_path: Path) -> None:
+    """Two people of one rhythm: a loose rule learns the other one too, a strict one fewer of those attempts."""
+    lines = ["subject,session,rep,key_index,press_s,release_s"]
+    for person, slower in enumerate((1.0, 1.12)):
+        rng = np.random.default_rng(person)
+        for rep in range(400):
+            for key, (down, hold) in enumerate(typist(5).login(rng, KEYS, enter=False)):
+                press, release = down * slower / 1000, (down * slower + hold) / 1000
+                lines.append(f"p{person},1,{rep},{key},{press:.4f},{release:.4f}")
+    file = tmp_path / "alike.csv"
+    file.write_text("\n".join(lines) + "\n")
+    data = find_sets(file)[0][0]
+    model = product_models()["nearest-recent-2"]
+    strict, loose = (wear(data, model, quantile, 1, lambda _: None) for quantile in (0.8, 0.99))
+    assert strict.absorbed < loose.absorbed
+
+
+def _frozen_eer(data: KeystrokeSet, model: Model) -> float:
+    rates = []
+    for user, person in enumerate(data.people):
+        fitted = model.fit(person.values[:200], data.kinds, 1)
+        strange = np.concatenate([each.values[:5] for other, each in enumerate(data.people) if other != user])
+        rates.append(metrics.equal_error_rate(fitted.scores(person.values[200:400]), fitted.scores(strange)))
+    return float(np.mean(rates))
 
 
 def test_a_set_that_is_too_small_is_not_applicable(tmp_path: Path) -> None:

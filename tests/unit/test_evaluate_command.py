@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from sidecar.evaluation.datasets import DatasetInvalid
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.charts import det_points, reliability_points
 from sidecar.evaluation.keystroke.figures import Measured, figures, weights
+from sidecar.evaluation.keystroke.literature import CLASSIFIERS, play_paper
 from sidecar.evaluation.keystroke.models import Model
 from sidecar.evaluation.keystroke.play import Scores
+from sidecar.evaluation.keystroke.sets import KeystrokeSet, Person
 from sidecar.evaluation.synthetic import typist
 
 COLUMNS = {"setting", "detector", "eer", "geer", "far_at_frr1", "far_at_frr5", "cllr", "ece", "subjects", "split"}
@@ -128,6 +131,39 @@ def test_the_command_measures_any_text_in_the_event_layout(tmp_path: Path) -> No
     assert html.count("<svg") == 1 + 2 * 3  # error by samples; DET, reliability and people of two settings
 
 
+def test_two_classes_as_papers_count_them_beside_people_they_never_saw(tmp_path: Path) -> None:
+    file, rows_file, page_file = event_set(tmp_path, people=3, repetitions=20), tmp_path / "k.json", tmp_path / "k.html"
+    chosen = ("--setting", "first-10", "--detector", "scaled-manhattan", "--baselines", "literature", "-j", "1")
+    printed = run("--data", file, *chosen, "--json", rows_file, "--html", page_file)
+    assert "Why this flatters" in printed
+    rows = [row for row in json.loads(rows_file.read_text()) if row["setting"] == "literature"]
+    assert {row["detector"] for row in rows} == set(CLASSIFIERS)
+    for row in rows:
+        assert set(row) >= COLUMNS
+        assert row["published_accuracy"] == 0.962
+        assert 0.5 < row["f1"] <= 1.0
+        assert 0.5 < row["accuracy"] <= 1.0
+        assert row["inference_ms"] > 0
+        assert 0.0 <= row["unseen_false_accepts"] <= 1.0
+        assert row["subjects"] == 3
+    assert "As papers count: two classes" in page_file.read_text()
+
+
+def test_whoever_looks_like_the_known_half_gets_in_where_papers_see_no_error(tmp_path: Path) -> None:
+    """Two strangers type much as the owner does and are not in the half that is learned; cross-validation knows them."""
+    rng = np.random.default_rng(4)
+    shift = {0: 0.0, 1: 3.0, 2: -40.0, 3: 3.0, 4: 60.0, 5: 40.0}
+    kinds, extra = np.zeros(6, dtype=np.uint8), np.zeros(6, dtype=np.uint8)
+    people = tuple(
+        Person(f"p{i}", rng.normal(100 + by, 1.0, (30, 6)), np.ones(30, dtype=np.int64)) for i, by in shift.items()
+    )
+    data = KeystrokeSet("made", "timings", kinds, extra, people)
+    found = play_paper(data, 0, "random-forest-two-class", 1)
+    assert found.accuracy > 0.9
+    assert found.unseen_false_accepts is not None
+    assert found.unseen_false_accepts > 1 - found.accuracy
+
+
 def test_processes_do_not_change_a_figure(tmp_path: Path) -> None:
     file = event_set(tmp_path, people=3, repetitions=8)
     found = []
@@ -168,6 +204,19 @@ def test_logins_that_cannot_be_compared_name_the_person(tmp_path: Path) -> None:
         run("--data", file, "--setting", "first-5", "--detector", "scaled-manhattan", "--baselines", "none", "-j", "1")
 
 
+def test_the_det_chart_is_a_picture_of_its_own(tmp_path: Path) -> None:
+    file, picture = event_set(tmp_path), tmp_path / "det.svg"
+    run("--data", file, "--setting", "first-10", "--baselines", "none", "-j", "1", "--det", picture)
+    root = ElementTree.fromstring(picture.read_text())  # noqa: S314 - our own
+    words = " ".join(root.itertext())
+    assert "letters first-10: 4 people" in words
+    assert "nearest-recent-2: EER" in words
+    assert "scaled-manhattan: EER" in words
+    assert sum("curve" in each.get("class", "") for each in root.iter()) == 4  # two curves, two names beside them
+    with pytest.raises(BadRequest, match="no DET curve"):
+        run("--data", file, "--setting", "km09", "--baselines", "none", "-j", "1", "--det", picture)
+
+
 def test_a_folders_name_is_text_in_the_report(tmp_path: Path) -> None:
     folder = tmp_path / "<b>set"
     folder.mkdir()
@@ -195,7 +244,7 @@ def test_a_folders_name_is_text_in_the_report(tmp_path: Path) -> None:
     [
         (("--setting", "km10"), "no setting 'km10'"),
         (("--detector", "oracle"), "no detector 'oracle'"),
-        (("--baselines", "literature"), "literature is not built yet"),
+        (("--baselines", "papers"), "baselines are standard, literature, none"),
         (("--json", "/nowhere/k.json"), "no such folder"),
     ],
 )

@@ -43,6 +43,14 @@ def test_people_show_none_however_slow_they_are(seed: int, slower: float) -> Non
     assert machine_signs(hold[0] * slower, step[0] * slower + 60.0 * (slower < 1)) == ()
 
 
+@given(st.integers(0, 400), st.floats(100.0, 1000.0))
+@settings(deadline=None)
+def test_keys_that_are_all_held_long_are_no_sign(seed: int, longer: float) -> None:
+    """So much longer for each key: its spread is a smaller share of the mean, and still a person's."""
+    hold, step = typed(seed)
+    assert machine_signs(hold[0] + longer, step[0]) == ()
+
+
 def test_replays_are_found_and_people_do_not_repeat_themselves() -> None:
     hold, step = typed(5, 60)
     rng = np.random.default_rng(1)
@@ -90,6 +98,19 @@ def test_steps_against_the_grain_of_a_text_are_unrelated_to_it() -> None:
     assert shared_text_signs(usual.hold * 1.4, backwards, usual) == (Sign.UNRELATED,)
     with pytest.raises(ValueError, match="another text"):
         shared_text_signs(usual.hold[:-1], backwards, usual)
+
+
+def test_a_text_with_hard_steps_is_not_typed_without_any() -> None:
+    """Steps drawn alike for all places are found though they happen to rise a little where the text is hard."""
+    usual = usual_of(shared())
+    rng = np.random.default_rng(6)
+    flat = 170.0 * np.exp(rng.normal(0, 0.05, KEYS - 1))
+    assert Sign.UNRELATED in shared_text_signs(usual.hold * 1.4, flat, usual)
+    hesitant = flat.copy()
+    hesitant[int(np.argmax(usual.down_down))] = 900.0  # a person who stops once, where the text is hard
+    assert Sign.UNRELATED not in shared_text_signs(usual.hold * 1.4, hesitant, usual)
+    same = usual_of([(np.full((3, KEYS), 90.0), np.full((3, KEYS - 1), 170.0))])
+    assert Sign.UNRELATED not in shared_text_signs(usual.hold, flat, same)  # a text without hard steps asks for none
 
 
 def test_nobody_has_no_usual_timings() -> None:

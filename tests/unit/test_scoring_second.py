@@ -122,8 +122,8 @@ def sklearn_scores(detector: Trained, rows: Floats, probes: Floats) -> Floats:
 
     if detector.name == "one-class-svm-1":
         fitted = OneClassSVM(nu=0.5, gamma=1.0 / rows.shape[1]).fit(rows)
-        heft = fitted.dual_coef_.sum()
-        return np.asarray((heft + fitted.intercept_[0] - fitted.decision_function(probes)) / heft)
+        alike = (fitted.decision_function(probes) - fitted.intercept_[0]) / fitted.dual_coef_.sum()
+        return np.sqrt(np.maximum(-np.log(alike), 0.0))
     if detector.name == "isolation-forest-1":
         return -np.asarray(IsolationForest(n_estimators=50, random_state=SEED).fit(rows).score_samples(probes))
     if detector.name == "local-outlier-factor-1":

@@ -69,6 +69,9 @@ class _Standardised:
         filled = np.where(np.isfinite(probes), probes, self.middle)
         return self.score((filled - self.mean) / self.spread)
 
+    def aged(self, scores: Floats, sittings: int, ages: Floats) -> Floats:  # noqa: ARG002 - nothing is calibrated here
+        return scores
+
     def stored_bytes(self) -> int:
         return self.size + 3 * 4 * self.mean.size
 

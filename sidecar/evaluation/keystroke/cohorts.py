@@ -35,7 +35,6 @@ def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundO
     values = [person.values for person in data.people]
     own = values[user]
     genuine, impostor = [], []
-    enroll_ms, score_ms, size = 0.0, 0.0, 0
     for fold in range(FOLDS):
         found = of(int(plan.folds[user]), fold)
         for stage in plan.stages:
@@ -50,9 +49,9 @@ def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundO
             genuine.append(found.llr(template, own[stage.genuine], strangers=around))
             if rows.size:
                 impostor.append(found.llr(template, rows, strangers=around))
-            score_ms = _single_ms(found, template, own[stage.genuine], around)
-            size = len(pack_template(template))
-    return Played({MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}, enroll_ms, score_ms, size)
+    blocks = {MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}
+    single = _single_ms(found, template, own[stage.genuine], around)
+    return Played(blocks, enroll_ms, single, len(pack_template(template)))
 
 
 def _single_ms(found: Background, template: Template, probes: Floats, around: Floats) -> float:

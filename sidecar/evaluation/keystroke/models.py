@@ -10,7 +10,7 @@ from sidecar.domain.biometrics import Floats, Sample, Template
 from sidecar.evaluation.keystroke import halves
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.scoring import DETECTORS
-from sidecar.scoring.calibration import llr_by
+from sidecar.scoring.calibration import Circumstances, aged, llr_by
 from sidecar.scoring.calibrations import CALIBRATIONS, Calibration
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.nearest_recent import NearestRecent
@@ -25,6 +25,10 @@ class Fitted(Protocol):
 
     def scores(self, probes: Floats) -> Floats:
         """Scores of m probes, shape (m, d); higher = more impostor-like."""
+        ...
+
+    def aged(self, scores: Floats, sittings: int, ages: Floats) -> Floats:
+        """Scores, (m,), of attempts so many sittings after the newest sample, (m,); samples of so many sittings."""
         ...
 
     def stored_bytes(self) -> int:
@@ -124,6 +128,16 @@ class _ProductFitted:
         samples = self.template.samples
         pairs = zip(distances, counts, strict=True)
         return np.array([llr_by(self.calibration, float(d), features=int(f), samples=samples) for d, f in pairs])
+
+    def aged(self, scores: Floats, sittings: int, ages: Floats) -> Floats:
+        constants, samples = self.calibration, self.template.samples
+        if constants is None:
+            return scores
+        found = [
+            aged(constants, float(score), samples=samples, when=Circumstances(sittings, float(age)))
+            for score, age in zip(scores, ages, strict=True)
+        ]
+        return np.array(found)
 
     def stored_bytes(self) -> int:
         return len(pack_template(self.template))

@@ -40,14 +40,31 @@ def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int,
     model = model.unseen(data, user)
     values, kinds = seen(model, data, user)
     own = values[user]
-    genuine, impostor, costs = [], [], []
+    genuine, impostor = [], []
     for stage in stages:
         fitted, enroll_ms = _fit(model, own[stage.template], kinds, seed + user)
-        genuine.append(fitted.scores(own[stage.genuine]))
-        impostor.append(fitted.scores(_rows(values, stage.impostor)))
-        costs.append((enroll_ms, _single_ms(fitted, own[stage.genuine]), fitted.stored_bytes()))
-    enroll, single, size = costs[-1]
-    return Played({MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}, enroll, single, int(size))
+        sittings, ages = _ages(data.people[user].sessions, stage)
+        genuine.append(fitted.aged(fitted.scores(own[stage.genuine]), sittings, ages))
+        strange = fitted.scores(_rows(values, stage.impostor))
+        impostor.append(fitted.aged(strange, sittings, spread_evenly(ages, strange.size)))
+    blocks = {MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}
+    return Played(blocks, enroll_ms, _single_ms(fitted, own[stages[-1].genuine]), fitted.stored_bytes())
+
+
+def spread_evenly(ages: Floats, count: int) -> Floats:
+    """Ages for ``count`` impostor attempts, as often each as among the own ones: an age must not tell who it is."""
+    turn = 0.6180339887498949  # the golden ratio's fraction: any stretch of attempts gets its share of all ages
+    places = np.floor(np.sort(ages).size * np.mod((np.arange(count) + 0.5) * turn, 1.0)).astype(np.int64)
+    found: Floats = np.sort(ages)[places]
+    return found
+
+
+def _ages(sessions: Indices, stage: Stage) -> tuple[int, Floats]:
+    """On how many sittings the samples were typed, and how many lie between the newest and each own test."""
+    _, order = np.unique(sessions, return_inverse=True)
+    learned = order[stage.template]
+    later: Floats = np.maximum(order[stage.genuine] - learned[-1], 0).astype(np.float64)
+    return int(np.unique(learned).size), later
 
 
 def quiet_scores(data: KeystrokeSet, model: Model, user: int, seed: int) -> Floats:
@@ -71,7 +88,6 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
     genuine: dict[int, float] = {}
     impostor: dict[int, Floats] = {}
     earlier: dict[str, dict[int, Floats]] = {"genuine": {}, "impostor": {}}
-    costs: tuple[float, float, int] = (0.0, 0.0, 0)
     sessions = data.people[user].sessions
     for first, last in _turns(data, user, model.cadence, len(own)):
         fitted, enroll_ms = _fit(model, np.stack(stored[-MAX_SAMPLES:]), kinds, seed + user)
@@ -79,7 +95,6 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
             day = first + np.flatnonzero(sessions[first:] == sessions[first])
             earlier["genuine"] |= dict(zip(day.tolist(), fitted.scores(own[day])[:, None], strict=True))
             earlier["impostor"] |= _drawn(fitted, values, plan, day)
-        costs = (enroll_ms, _single_ms(fitted, own[first:last]), fitted.stored_bytes())
         turn = np.arange(first, last)
         genuine |= dict(zip(turn.tolist(), fitted.scores(own[turn]).tolist(), strict=True))
         impostor |= _drawn(fitted, values, plan, turn)
@@ -92,7 +107,7 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
                     stored.append(attempt)
     own_scores = {row: np.array([score]) for row, score in genuine.items()}
     blocks = {**_blocks(own_scores, impostor, ""), **_blocks(earlier["genuine"], earlier["impostor"], " earlier days")}
-    return Played(blocks, *costs)
+    return Played(blocks, enroll_ms, _single_ms(fitted, own[turn]), fitted.stored_bytes())
 
 
 def _blocks(genuine: dict[int, Floats], impostor: dict[int, Floats], suffix: str) -> dict[str, Scores]:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sidecar import __version__
-from sidecar.evaluation.keystroke import charts
+from sidecar.evaluation.keystroke import charts, literature
 from sidecar.evaluation.keystroke.figures import Row
 from sidecar.evaluation.keystroke.plans import SETTINGS
 from sidecar.evaluation.keystroke.run import YARDSTICK, Part, uses_cohort
@@ -54,7 +54,9 @@ class Block:
 
 def page(parts: Sequence[Part], facts: Facts) -> str:
     """The whole page."""
-    styles = _styles(parts)
+    papers = [part.row for part in parts if part.row["setting"] == literature.SETTING]
+    parts = [part for part in parts if part.row["setting"] != literature.SETTING]
+    styles = styles_of(parts)
     grouped = [list(each) for _, each in groupby(parts, key=lambda part: (part.row["set"], part.row["setting"]))]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -63,6 +65,8 @@ def page(parts: Sequence[Part], facts: Facts) -> str:
     return environment.get_template("report.html").render(
         facts=facts,
         blocks=[_block(each, number, styles) for number, each in enumerate(grouped)],
+        papers=papers,
+        literature=literature,
         samples=_samples(parts, styles),
         styles=styles,
         shipped=SHIPPED,
@@ -77,7 +81,7 @@ def _origin(row: Row) -> str:
     return f"{row['detector']}{' in cohort settings' if uses_cohort(str(row['setting']), str(row['detector'])) else ''}"
 
 
-def _styles(parts: Sequence[Part]) -> dict[str, str]:
+def styles_of(parts: Sequence[Part]) -> dict[str, str]:
     """A colour for each detector: the shipped one first, then scaled Manhattan, then as they come."""
     names = dict.fromkeys(str(part.row["detector"]) for part in parts)
     ordered = sorted(names, key=lambda name: (name != SHIPPED, name != YARDSTICK))

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sidecar.domain.biometrics import Floats
 from sidecar.evaluation.datasets import DatasetInvalid
-from sidecar.evaluation.keystroke import cohorts
+from sidecar.evaluation.keystroke import cohorts, literature
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.figures import Measured, Row, figures, weights
 from sidecar.evaluation.keystroke.models import Model, product_models
@@ -79,6 +79,17 @@ class Work:
     models: Sequence[str]
     seed: int
     users: dict[tuple[int, str], list[int]] = field(default_factory=dict)
+    papers: bool = False
+
+    def paper_tasks(self) -> list[Task]:
+        """One for each user and two-class classifier of the literature, if they are asked for."""
+        sets = enumerate(self.sets) if self.papers else ()
+        return [
+            Task(number, literature.SETTING, name, user)
+            for number, data in sets
+            for name in literature.CLASSIFIERS
+            for user in literature.users(data)
+        ]
 
     def tasks(self) -> list[Task]:
         """One for each user who takes part, by set, setting and model."""
@@ -98,21 +109,25 @@ def models_of(setting: str, models: Sequence[str]) -> list[str]:
     return [name for name in models if not setting.startswith("cohort") or name in (NearestRecent2.name, YARDSTICK)]
 
 
-def planned(sets: Sequence[KeystrokeSet], settings: Sequence[str], models: Sequence[str], seed: int) -> Work:
-    """Say who takes part in what."""
+def planned(
+    sets: Sequence[KeystrokeSet], settings: Sequence[str], models: Sequence[str], seed: int, *, papers: bool = False
+) -> Work:
+    """Say who takes part in what. ``papers``: the two-class classifiers of the literature as well."""
     users = {(i, name): users_of(data, SETTINGS[name], seed) for i, data in enumerate(sets) for name in settings}
-    return Work(sets, settings, models, seed, users)
+    return Work(sets, settings, models, seed, users, papers)
 
 
 def measure(work: Work, jobs: int, advance: Callable[[int], None], total: Callable[[int], None]) -> list[Part]:
     """Play everything; rows by set, setting (with its further blocks) and model."""
     tasks = work.tasks()
     learning = [task for task in tasks if task.setting == "cold-10-confirmed"]
-    total(len(tasks) + len(learning))
+    papers = work.paper_tasks()
+    total(len(tasks) + len(learning) + len(papers))
     with _runner(work, jobs, advance) as runner:
         quiet = dict(runner.run(_quiet, learning))
         limits = {task: _limit(quiet, task) for task in learning}
         played = list(runner.run(_play, [task._replace(limit=limits.get(task)) for task in tasks]))
+        written = list(runner.run(_paper, papers))
     parts: list[Part] = []
     for (data, setting), users in work.users.items():
         if users:
@@ -122,6 +137,9 @@ def measure(work: Work, jobs: int, advance: Callable[[int], None], total: Callab
             reason = "not applicable: fewer than two people with enough repetitions, sessions or columns"
             absent = models_of(setting, work.models)
             parts += [Part(empty_row(work.sets[data].name, setting, model, reason)) for model in absent]
+    for number, data_set in enumerate(work.sets if work.papers else ()):
+        own = {(task.model, task.user): paper for task, paper in written if task.data == number}
+        parts += [Part(row) for row in literature.rows_of(data_set, own, work.seed)]
     return parts
 
 
@@ -213,6 +231,11 @@ def _quiet(task: Task) -> Floats:
     here = _Workbench.here
     with _named(here.sets[task.data], task):
         return quiet_scores(here.sets[task.data], MODELS[task.model], task.user, here.seed)
+
+
+def _paper(task: Task) -> literature.Paper:
+    here = _Workbench.here
+    return literature.play_paper(here.sets[task.data], task.user, task.model, here.seed)
 
 
 def _play(task: Task) -> Played:

@@ -5,5 +5,5 @@ CREATE TABLE entries (
   sealed $bytes NOT NULL, PRIMARY KEY (tenant, subject, modality, field, context));
 CREATE INDEX entries_oldest ON entries (oldest_at);
 CREATE TABLE recalibrations (
-  tenant TEXT, model TEXT, slope $real, shift $real, people $whole NOT NULL, at $real NOT NULL, position TEXT,
+  tenant TEXT, model TEXT, scale $real, shift $real, people $whole NOT NULL, at $real NOT NULL, position TEXT,
   counts $bytes, PRIMARY KEY (tenant, model));
