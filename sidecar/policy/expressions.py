@@ -255,7 +255,7 @@ def _double(value: object) -> SignalValue | Broken:
 
 
 def _string(value: object) -> SignalValue | Broken:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:  # the engine's texts end at a zero: "admin\0x" would be "admin"
         return BROKEN
     if not value.isascii():
         try:
