@@ -176,6 +176,8 @@ def _compiled(text: str) -> tuple[Any, tuple[str, ...], Callable[[Any], bool] | 
             "holds characters that cannot be printed", 1, "write it on one line, in plain characters"
         )
     bare = _STRINGS.sub('""', text)
+    if zero := re.search(r"\\(?:0{1,3}|x00|u0000|U00000000)", text):
+        raise ExpressionInvalid("a text cannot hold a zero byte", zero.start() + 1, "leave it out")
     if re.search(r"\bhas\s*\(", bare):
         raise ExpressionInvalid("has() means nothing here", text.find("has") + 1, "missing signals are handled for you")
     try:
@@ -255,7 +257,7 @@ def _double(value: object) -> SignalValue | Broken:
 
 
 def _string(value: object) -> SignalValue | Broken:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:  # the engine's texts end at a zero: "admin\0x" would be "admin"
         return BROKEN
     if not value.isascii():
         try:

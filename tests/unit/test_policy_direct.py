@@ -115,6 +115,14 @@ def test_pol11_known_answers(text: str, facts: dict[str, Any], truth: str) -> No
 
 
 @pytest.mark.parametrize(
+    "text", ['client.id == "a"', 'client.id != "b"', 'client.id.startsWith("a")', '"a" in user.groups']
+)
+def test_pol11_a_text_with_a_zero_in_it_is_an_error_and_never_its_beginning(text: str) -> None:
+    facts = {"client.id": "a\0b", "user.groups": ["a\0b"]}
+    assert compile_leaf(text).evaluate(known(facts, NOW)).result == "error"
+
+
+@pytest.mark.parametrize(
     "text", ['client.id == "a\\n"', "travel.speed > 1000.0 && profile.confirmed", 'client.id == r"a"']
 )
 def test_other_forms_are_the_engines(text: str) -> None:

@@ -39,6 +39,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "capitals": (FIVE, "Failures.Device >= 5", 0, "did you mean failures.device?"),
     "null": (FIVE, "failures.device == null", 0, "different types"),
     "pattern that is none": (NONE, 'device.state.matches("(")', 0, "patterns are RE2"),
+    "zero byte in a text": (NONE, r'client.id == "a\x00b"', 0, "leave it out"),
     "infinite number": ("travel.speed > 1000.0", "travel.speed > 1e400", 0, "write a smaller one"),
     "whole number too large": (FIVE, "failures.device >= 99999999999999999999", 0, "CEL over the signals"),
     "duration": (FIVE, 'session.age > duration("1h")', 0, "different types"),
