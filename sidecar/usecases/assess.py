@@ -7,7 +7,7 @@ policy's own word for errors, labelled ``degraded``.
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -20,11 +20,9 @@ from sidecar.domain.decisions import (
     Answer,
     Attempt,
     Consequence,
-    Effect,
     Judgement,
     Outcome,
     Source,
-    Verdict,
     strictness,
 )
 from sidecar.errors import AuditFull, CaptureUsed, IdempotencyConflict, StorageFailed
@@ -40,13 +38,10 @@ from sidecar.ports import (
     DecisionRecord,
     Decisions,
     Keys,
-    OutboxItem,
     Profile,
     Profiles,
     Remembered,
-    StoredDecision,
 )
-from sidecar.risk.context import history
 from sidecar.risk.explained import would_pass
 from sidecar.risk.fusion import level
 from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shadow_scores
@@ -56,10 +51,10 @@ from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.entered import entered, looked_at, unlike
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
+from sidecar.usecases.kept import body_of, effects_of, entry_of, events_of, stored_answer
 from sidecar.usecases.reasons import reason
 from sidecar.usecases.surroundings import Watcher
 from sidecar.usecases.watching import TypingWatch
-from sidecar.wire import encode_batches
 
 log = structlog.get_logger()
 
@@ -170,7 +165,7 @@ class Assessor:
             trust=verdict.consequence.trust,
             cookie=around.cookie,
         )
-        entry = _entry(attempt, subject, answer, policy.id, now)
+        entry = entry_of(attempt, subject, answer, policy.id, now)
         passing = would_pass(judgement, known, remembered.entries, self.detectors, beside, policy.mismatch_from)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
         record = DecisionRecord(
@@ -179,7 +174,7 @@ class Assessor:
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=_body(attempt, judgement, seen, verdict, answer)
+            body=body_of(attempt, judgement, seen, verdict, answer)
             | {
                 "shadow_models": shadow,
                 "around": around.kept,
@@ -193,11 +188,11 @@ class Assessor:
             waiting=judgement.probes,
             entries=entered(judgement, known, now),
             watched=judgement.deciding,
-            outbox=tuple(_effects(attempt, verdict, str(answer.decision_id), subject, now)),
+            outbox=tuple(effects_of(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
             entry=entry if self.settings.audit.mode == "strict" else None,
             consent=news,
-            events=_events(gathered, consent, remembered.recordings),
+            events=events_of(gathered, consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
         if record.entry is None:
@@ -306,7 +301,7 @@ class Assessor:
             return None
         if found[0] != digest:
             raise IdempotencyConflict("the idempotency key was used with another request")
-        answer, around = _stored_answer(found[1]), found[1].body.get("around")
+        answer, around = stored_answer(found[1]), found[1].body.get("around")
         cookie = self.watcher.cookie(attempt.tenant, around["device"], found[1].at) if around else None
         return replace(answer, cookie=cookie)
 
@@ -314,105 +309,3 @@ class Assessor:
 def request_digest(body: bytes) -> str:
     """Return what tells two requests under one idempotency key apart."""
     return hashlib.sha256(body).hexdigest()
-
-
-def _body(
-    attempt: Attempt, judgement: Judgement, seen: Mapping[str, Any], verdict: Verdict, answer: Answer
-) -> dict[str, Any]:
-    """What is remembered of a decision. No timing of a secret field is in it: shares and directions only."""
-    return {
-        "action": attempt.action,
-        "client": attempt.client,
-        "sid": attempt.sid,
-        "answer": {
-            "action": answer.consequence.action,
-            "acr_values": answer.consequence.acr_values,
-            "factor": answer.consequence.factor,
-            "effects": list(answer.consequence.effects),
-            "source": answer.source,
-            "risk_level": answer.risk_level,
-            "rule_id": answer.rule_id,
-            "reason": answer.reason,
-            "trust": answer.trust,
-        },
-        # What the policy said; the answer differs where the user has no second factor to step up with.
-        "verdict": _remembered(verdict.consequence),
-        "policy": verdict.policy_id,
-        "policy_digest": verdict.policy_digest,
-        "facts": _kept(seen),
-        "context": judgement.context,
-        "scores": [asdict(score) for score in judgement.scores],
-        "absences": [asdict(absence) for absence in judgement.absences],
-        "trace": [asdict(rule) for rule in verdict.trace],
-        "errors": list(verdict.errors),
-        "shadow": [asdict(would) for would in verdict.shadow],
-    }
-
-
-def _kept(seen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return facts as they are remembered: without the provider's user id, and with the network in place of the address."""
-    return dict(seen) | {"user.id": None, "network.address": history.network_of(seen["network.address"])}
-
-
-def _entry(attempt: Attempt, subject: str, answer: Answer, policy: str, now: float) -> AuditEntry:
-    """What the audit chain remembers of a decision: what was decided by which rule, and nothing that was measured."""
-    details = {
-        "decision": answer.decision_id,
-        "client": attempt.client,
-        "action": str(answer.consequence.action),
-        "rule": answer.rule_id,
-        "source": str(answer.source),
-        "policy": policy,
-    }
-    return AuditEntry(attempt.tenant, "decision", attempt.issuer, subject, details, now)
-
-
-def _events(gathered: Gathered, consent: Consent, running: Sequence[str]) -> tuple[str, bytes] | None:
-    """Return the event stream for a running recording that the person agreed to by name; else it is dropped here."""
-    if consent.recording is None or consent.recording not in running or not consent.confirmed:
-        return None
-    if isinstance(gathered.evidence, Cause):
-        return None
-    return consent.recording, encode_batches(gathered.evidence)
-
-
-def _effects(attempt: Attempt, verdict: Verdict, decision: str, subject: str, now: float) -> list[OutboxItem]:
-    items = []
-    for effect in verdict.consequence.effects:
-        if effect is Effect.REVOKE_SESSION and attempt.sid is None:
-            log.warning("effect_without_session", decision=decision, rule=verdict.rule_id)
-            continue
-        body = {"subject": subject, "sid": attempt.sid, "reason": verdict.rule_id, "decision": decision}
-        body["scope"] = "all" if effect is Effect.REVOKE_ALL else "session"
-        kind = "notify" if effect is Effect.NOTIFY else "revoke"
-        items.append(OutboxItem(secrets.token_urlsafe(12), attempt.tenant, attempt.issuer, kind, body, 0, now))
-    return items
-
-
-def consequence_of(kept: Mapping[str, Any]) -> Consequence:
-    """Return a consequence as it was remembered."""
-    effects = tuple(Effect(name) for name in kept["effects"])
-    return Consequence(Action(kept["action"]), kept["acr_values"], kept["factor"], effects, bool(kept.get("trust")))
-
-
-def _remembered(consequence: Consequence) -> dict[str, Any]:
-    return {
-        "action": consequence.action,
-        "acr_values": consequence.acr_values,
-        "factor": consequence.factor,
-        "effects": list(consequence.effects),
-        "trust": consequence.trust,
-    }
-
-
-def _stored_answer(stored: StoredDecision) -> Answer:
-    kept = stored.body["answer"]
-    return Answer(
-        stored.id,
-        consequence_of(kept),
-        Source(kept["source"]),
-        kept["risk_level"],
-        kept["rule_id"],
-        kept["reason"],
-        trust=bool(kept.get("trust")),
-    )

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sidecar.policy.backtest import Recorded
 from sidecar.ports import StoredDecision
-from sidecar.usecases.assess import consequence_of
+from sidecar.usecases.kept import consequence_of
 
 PAGE = 500
 
