@@ -40,14 +40,16 @@ def distinguished(
     """
     strangers = usual_strangers(template.detector) if others is None else others
     samples: list[Floats] = []
+    kinds = template.kinds.astype(np.float64)
     if template.layout == "positions":
         n = template.kinds.size // 3
         rows = np.flatnonzero((entries.stored == 1) & (entries.length == n))[-LOOKED_AT:]
         if n <= entries.hold.shape[1]:
             wide = (part[rows, :n].astype(np.float64) for part in (entries.hold, entries.down_down))
-            samples = list(interleave(*wide))
+            rows_of = interleave(*wide)
+            there = np.isfinite(rows_of).any(axis=0)  # no Enter after a user name
+            samples, kinds = list(rows_of[:, there]), kinds[there]
     own = _spread(entries, template.detector)
-    kinds = template.kinds.astype(np.float64)
     return distinguishability(own, strangers.tolist(), threshold=mismatch_from, samples=samples, kinds=kinds)
 
 

@@ -139,3 +139,10 @@ def test_the_share_between_groups_is_what_it_is_by_hand() -> None:
     assert found is not None
     assert found.low < 0.75 < found.high
     assert found.value == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_field_without_enter_is_looked_at_like_any_other() -> None:
+    """Its last step is missing in every sample."""
+    entries = known(7, like(1))
+    entries.down_down[:, 9] = np.nan
+    assert distinguished(entries, template(7), LIMIT).concerns == ()
