@@ -105,6 +105,7 @@ def _of_samples(samples: Sequence[Floats], kinds: Floats | None) -> list[Concern
     if len(samples) < FEWEST_OWN or kinds is None:
         return []
     rows = np.stack(samples)[:, np.asarray(kinds) <= Kind.DOWN_DOWN]
+    rows = rows[:, np.isfinite(rows).any(axis=0)]  # the key that sends the form is released on the next page
     known = rows[np.isfinite(rows)]
     found = []
     spread = np.nanmax(rows, axis=0) - np.nanmin(rows, axis=0) if known.size else np.zeros(1)

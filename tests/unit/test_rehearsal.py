@@ -24,7 +24,7 @@ def _played(monkeypatch: pytest.MonkeyPatch, genuine: Action, equal: float) -> N
             self.login, self.action = login, action
 
     monkeypatch.setattr(command.in_process, "play", in_process)
-    monkeypatch.setattr(command.browser, "play", lambda script, _: [Played(*pair) for pair in decided(script)])
+    monkeypatch.setattr(command.browser, "play", lambda script, *_: [Played(*pair) for pair in decided(script)])
     monkeypatch.setattr(command.browser, "compare", lambda script, played: {command.AGREEMENT: equal})
 
 
