@@ -21,13 +21,14 @@ from sidecar.administration import profile as profile_commands
 from sidecar.administration import recording as recording_commands
 from sidecar.administration import subject as subject_commands
 from sidecar.administration.opened import by
+from sidecar.administration.recalibrate import recalibrate
 from sidecar.config import AuditSettings
 from sidecar.main import build
 from sidecar.shipped import policy_directory
 
 pytestmark = pytest.mark.anyio
 API = "/operator/api"
-MOMENTS_AND_COUNTS = {"since", "ends", "samples", "faults"}
+MOMENTS_AND_COUNTS = {"since", "ends", "expires", "samples", "faults", "people"}
 logins = iter(range(40_000, 10**6))
 
 
@@ -205,6 +206,18 @@ ACTS: dict[str, tuple[Act, list[Line]]] = {
     "recording begun": (
         lambda at: at.commanded(recording_commands.begin, "one", at.decision, "a study", 1.0),
         [Line("recording.began", SHELL, {"purpose": "a study"}, "one", False)],
+    ),
+    "marked by an operator": (
+        lambda at: at.operated("POST", PERSON.format(at.sub) + "/mark", json={"mark": "safe"}),
+        [Line("subject.marked", OPERATOR, {"mark": "safe"})],
+    ),
+    "marked at the shell": (
+        lambda at: at.commanded(subject_commands.mark, "one", at.sub, "compromised", 1.0),
+        [Line("subject.marked", SHELL, {"mark": "compromised"})],
+    ),
+    "scores as shipped": (
+        lambda at: at.commanded(recalibrate, "one", reset=True, dry=False, progress=lambda _: None),
+        [Line("scores.recalibrated", SHELL, {"scale": None}, about_somebody=False)],
     ),
     "samples imported": (
         lambda at: at.world.enroll(at.sub, OWNER, 3),

@@ -262,8 +262,8 @@ async def test_effects_of_a_degraded_answer_do_not_happen(provider: Provider, tm
 
 
 async def test_a_slow_provider_does_not_delay_anothers_revocation(provider: Provider, tmp_path: Path) -> None:
-    provider.slow = 0.8
+    provider.slow = 2.0
     async with world_of(tmp_path, provider.url) as world:
         for sub in ("ann", "ben", "cat"):
             await mismatch(world, sub)
-        await until(lambda: len(provider.got) == 3, 1.6)
+        await until(lambda: len(provider.got) == 3, 4.0)

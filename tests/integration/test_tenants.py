@@ -17,6 +17,7 @@ from support.tenants import untouched
 from support.world import World, carried, rows_of
 
 from sidecar.console.api import ACTS
+from sidecar.shipped import policy_directory
 
 pytestmark = pytest.mark.anyio
 EVALUATION = "/access/v1/evaluation"
@@ -255,6 +256,29 @@ async def _(at: Place) -> None:
     assert status == 200
     assert {row["entry"]["tenant"] for row in json.loads(text)["rows"]} == {"two"}
     at.nothing_of_one(text)
+
+
+@trying("GET /operator/policies", "GET /operator/policies/try", "GET /operator/api/shadow")
+async def _(at: Place) -> None:
+    """The policy is everybody's; what rules in shadow would have done is told of two's logins only."""
+    for path in ("/operator/policies", "/operator/policies/try", API + "/shadow"):
+        status, text = await at.asked("GET", path)
+        assert status == 200
+        at.nothing_of_one(text)
+
+
+@trying("POST /operator/policies/try", "POST /operator/policies/publish", "POST /operator/policies/{act}")
+async def _(at: Place) -> None:
+    """A candidate is tried on two's logins; what holds for all tenants is changed by who stands for all."""
+    source = (policy_directory() / "strict.yaml").read_text()
+    form = {"csrf": "right", "source": source, "act": "backtest", "days": "30"}
+    status, text = await at.asked("POST", "/operator/policies/try", data=form)
+    assert status == 200
+    at.nothing_of_one(text)
+    for act in ("publish", "approve", "enforce", "withdraw", "rollback", "restore"):
+        status, text = await at.asked("POST", f"/operator/policies/{act}", data=form | {"why": "to see", "number": "1"})
+        assert status == 403
+        at.nothing_of_one(text)
 
 
 @trying("GET /operator/api/typing")
