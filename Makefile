@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test keycloak-jar test-keycloak demo-keycloak bench-keycloak check lock soak bench-memory wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test test-stores-and-pages test-everything-else keycloak-jar test-keycloak demo-keycloak bench-keycloak check lock soak bench-memory wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,7 +33,13 @@ demo: setup widget  ## Run sidecar, demo provider and demo application (DEMO_ARG
 
 test: setup widget  ## Run every test that belongs to a commit
 	cd widget && npm test --silent
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-stores-and-pages test-everything-else
+
+test-stores-and-pages:
+	$(BIN)/python -m pytest tests/conformance tests/e2e $(PYTEST_ARGS)
+
+test-everything-else:
+	$(BIN)/python -m pytest --ignore=tests/conformance --ignore=tests/e2e $(PYTEST_ARGS)
 
 check: setup widget  ## Linters, types, import rules, widget size
 	$(BIN)/ruff format --check sidecar idp_adapters tests benchmarks docs
