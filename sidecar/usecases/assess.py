@@ -20,9 +20,11 @@ from sidecar.domain.decisions import (
     Answer,
     Attempt,
     Consequence,
+    DeviceCookie,
     Judgement,
     Outcome,
     Source,
+    Verdict,
     strictness,
 )
 from sidecar.errors import AuditFull, CaptureUsed, IdempotencyConflict, StorageFailed
@@ -155,17 +157,7 @@ class Assessor:
             | live.facts()
         )
         verdict = decide(policy, seen, now)
-        answer = Answer(
-            decision_id=secrets.token_urlsafe(12),
-            consequence=self._possible(attempt, verdict.consequence, verdict.rule_id),
-            source=Source.SCORED,
-            risk_level=level(judgement),
-            rule_id=verdict.rule_id,
-            reason=reason(judgement),
-            trust=verdict.consequence.trust,
-            cookie=around.cookie,
-        )
-        entry = entry_of(attempt, subject, answer, policy.id, now)
+        answer = self._answer(attempt, judgement, verdict, around.cookie)
         passing = would_pass(judgement, known, remembered.entries, self.detectors, beside, policy.mismatch_from)
         shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
         record = DecisionRecord(
@@ -190,16 +182,29 @@ class Assessor:
             watched=judgement.deciding,
             outbox=tuple(effects_of(attempt, verdict, str(answer.decision_id), subject, now)),
             directory={"id": attempt.subject, "name": attempt.name or ""},
-            entry=entry if self.settings.audit.mode == "strict" else None,
+            entry=None,
             consent=news,
             events=events_of(gathered, consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
-        if record.entry is None:
-            await self._buffered(record, entry, policy)
+        entry = entry_of(attempt, subject, answer, policy.id, now)
+        if self.settings.audit.mode == "strict":
+            await self.decisions.record(replace(record, entry=entry))
         else:
-            await self.decisions.record(record)
+            await self._buffered(record, entry, policy)
         return answer
+
+    def _answer(self, attempt: Attempt, judgement: Judgement, verdict: Verdict, cookie: DeviceCookie | None) -> Answer:
+        return Answer(
+            decision_id=secrets.token_urlsafe(12),
+            consequence=self._possible(attempt, verdict.consequence, verdict.rule_id),
+            source=Source.SCORED,
+            risk_level=level(judgement),
+            rule_id=verdict.rule_id,
+            reason=reason(judgement),
+            trust=verdict.consequence.trust,
+            cookie=cookie,
+        )
 
     async def _buffered(self, record: DecisionRecord, entry: AuditEntry, policy: Policy) -> None:
         """Keep a decision whose audit row follows soon. Without room for the row the policy says whether to decide at all:
