@@ -59,5 +59,5 @@ def test_a_login_by_another_provider_meets_a_decision_too(username_first: Stage)
     details = stage.events("LOGIN")[0]["details"]
     assert details["identity_provider"] == "inland"
     assert details["gaitkeeper_decision"] == stage.decision().id
-    assert stage.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_capture"
+    assert stage.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_consent"
     visit.context.close()
