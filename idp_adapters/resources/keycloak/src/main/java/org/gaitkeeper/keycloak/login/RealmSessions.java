@@ -18,6 +18,7 @@ import org.gaitkeeper.keycloak.sidecar.EcKey;
 import org.gaitkeeper.keycloak.sidecar.Json;
 import org.gaitkeeper.keycloak.sidecar.RequestAssertion;
 import org.jboss.logging.Logger;
+import org.keycloak.common.util.Time;
 import org.keycloak.events.Event;
 import org.keycloak.events.EventStoreProvider;
 import org.keycloak.models.KeycloakSession;
@@ -60,6 +61,8 @@ public final class RealmSessions {
         UserModel user = user(wanted);
         int ended = 0;
         if (user != null && "all".equals(wanted.get("scope"))) {
+            // As Keycloak's own console does: a token refreshed in this very moment must not bring its session back.
+            session.users().setNotBeforeForUser(realm, user, Time.currentTime());
             for (UserSessionModel one : session.sessions().getUserSessionsStream(realm, user).toList()) {
                 ended += endOnline(one);
             }
