@@ -9,8 +9,7 @@ by up to one step either way. So nothing here divides by a single short timing: 
 counts from a whole step on, and a pause is far longer than any step. What cannot be computed is NaN, never 0.
 
 What is used where: the scorers compare ``hold``, ``down-down`` and ``up-down``, which determine the n-graphs; adding
-those or the summaries did not help (docs/evaluation.md has the figures). ``sidecar.features.overall`` tells from the
-summaries what differs as a whole.
+those or the summaries did not help (docs/evaluation.md has the figures).
 """
 
 from dataclasses import dataclass
