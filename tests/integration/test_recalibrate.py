@@ -27,12 +27,13 @@ async def filled(world: World, middle: float) -> None:
     """People with profiles whose logins succeeded, confirmed by a second factor, and scored around a middle."""
     draw = np.random.default_rng(3)
     model = world.settings.detector
+    began = world.clock() - 3600  # not at the epoch: retention, which runs beside the test, would take that old entries away
     for person in range(PEOPLE):
         sub = f"user{person}"
         await enroll(world.inside, "one", sub, [probe_of(rows_of(person, 1000 + n)) for n in range(11)], origin="test")
         subject = world.pseudonym(sub)
         made = [
-            Entry("password", "keyboard", probe_of(rows_of(person, n)), float(n), float(llr), model)
+            Entry("password", "keyboard", probe_of(rows_of(person, n)), began + n, float(llr), model)
             for n, llr in enumerate(draw.normal(middle, 1.0, 22))
         ]
 
