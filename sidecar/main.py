@@ -19,7 +19,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from idp_adapters.keycloak.sessions import KeycloakSessions
 from idp_adapters.webhook import Webhook
 from sidecar.api import captures as capture_routes
-from sidecar.api import hooks, public
+from sidecar.api import enrollments, hooks, public
 from sidecar.api import subjects as subject_routes
 from sidecar.api.requests import Callers, install_error_handlers
 from sidecar.compiler import checked, signature_beside
@@ -56,6 +56,7 @@ from sidecar.storage.recalibrations import SqlRecalibrations
 from sidecar.storage.recordings import SqlRecordings
 from sidecar.storage.retention import SqlRetention
 from sidecar.storage.schema import prepare
+from sidecar.storage.sessions import SqlSessions
 from sidecar.storage.sqlite import Sqlite
 from sidecar.storage.subjects import SqlSubjects
 from sidecar.storage.surroundings import SqlSurroundings
@@ -65,6 +66,7 @@ from sidecar.usecases.assess import Assessor
 from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.complete import Completer
 from sidecar.usecases.enact import Enactor
+from sidecar.usecases.enroll import Enroller
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.loaded import loaded
 from sidecar.usecases.publish import Publisher
@@ -208,6 +210,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         captures=captures,
         assertions=assertions,
         decisions=decisions,
+        sessions=SqlSessions(database, decisions),
         profiles=profiles,
         audit=audit,
         clock=clock,
@@ -238,6 +241,20 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
         recalibrations=recalibrations,
         assessor=assessor,
         completer=completer,
+    )
+
+
+def enroller_of(sidecar: Sidecar) -> Enroller:
+    """Return what begins profiles outside a login, on this sidecar."""
+    return Enroller(
+        settings=sidecar.settings,
+        keyring=sidecar.keyring,
+        keys=sidecar.keys,
+        captures=sidecar.captures,
+        profiles=sidecar.profiles,
+        learning=sidecar.profiles,
+        detectors=DETECTORS,
+        clock=sidecar.assessor.clock,
     )
 
 
@@ -313,6 +330,7 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     )
     rights = rights_of(sidecar)
     app.include_router(subject_routes.routes(callers, rights))
+    app.include_router(enrollments.routes(callers, enroller_of(sidecar)))
     if settings.operator:
         login = OperatorLogin(settings.operator, settings.base_url, http)
         readings = Readings(sidecar.audit, clock)

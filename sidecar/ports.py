@@ -136,6 +136,16 @@ class StoredDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """What is known of a running session. ``login``: the decision it began with; ``factor_at``: when a second factor was last
+    passed in it (epoch seconds).
+    """
+
+    login: StoredDecision | None
+    factor_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """What a completed login may teach: the probe and what confirmed it.
 
@@ -151,6 +161,22 @@ class Lesson:
     confirmed: bool
     model: str = ""
     fits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What becomes durable where profiles are begun outside a login, in one transaction; fields as in ``DecisionRecord``."""
+
+    id: str
+    tenant: str
+    subject: str
+    at: float
+    assertion: Assertion
+    uses: tuple[str, ...]
+    digests: tuple[str, ...]
+    consent: Consent | None
+    directory: Mapping[str, str]
+    entry: AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +354,13 @@ class Decisions(Protocol):
         """Tell whether any of these probe digests was scored before."""
 
 
+class Sessions(Protocol):
+    """Running sessions at the identity provider."""
+
+    async def running(self, tenant: str, subject: str, sid: str, now: float) -> Running:
+        """Return what is known of a session of this person's; both parts None where nothing is."""
+
+
 class Profiles(Protocol):
     """What is known of people: templates, the samples they rest on, and how they usually log in."""
 
@@ -365,6 +398,11 @@ class Learning(Protocol):
         """Close a decision and learn its lessons in one transaction; False when it was closed before.
 
         ``remember``: whether a success counts among the logins that say how the password usually gets there.
+        """
+
+    async def begin(self, enrollment: Enrollment, lessons: Sequence[Lesson]) -> list[str]:
+        """Learn first samples outside a login; return the fields of which nothing was known before. Raises TokenReplayed,
+        CaptureUsed; then nothing was kept.
         """
 
     async def import_samples(self, lessons: Sequence[Lesson], origin: str) -> None:

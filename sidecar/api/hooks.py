@@ -35,7 +35,9 @@ class _Properties(Struct):
     groups: Annotated[list[Identifier], Meta(max_length=256)] | None = None
 
 
-class _Subject(Struct):
+class Subject(Struct):
+    """A person, as the provider names them."""
+
     id: Identifier
     type: str = "user"
     properties: _Properties = msgspec.field(default_factory=_Properties)
@@ -50,7 +52,9 @@ class _Resource(Struct):
     type: str = "client"
 
 
-class _Consent(Struct, forbid_unknown_fields=True):
+class Consented(Struct, forbid_unknown_fields=True):
+    """What a person answered."""
+
     given: bool
     version: Annotated[str, Meta(max_length=64)] | None = None
     recording: Annotated[str, Meta(max_length=64)] | None = None
@@ -64,15 +68,16 @@ class _Context(Struct):
     sid: Identifier | None = None
     ip: Annotated[str, Meta(max_length=64)] | None = None
     user_agent: Annotated[str, Meta(max_length=1024)] | None = None
-    consent: _Consent | None = None
+    consent: Consented | None = None
     second_factor: bool | None = None
+    without_second_factor: Literal["allow", "deny"] | None = None
     gpc: bool = False
     device: DeviceText | None = None
     session_started_at: Annotated[float, Meta(ge=0)] | None = None
 
 
 class _Evaluation(Struct):
-    subject: _Subject
+    subject: Subject
     action: _Named
     resource: _Resource
     context: _Context = msgspec.field(default_factory=_Context)
@@ -86,14 +91,14 @@ class _Completion(Struct, forbid_unknown_fields=True):
 
 class _Event(Struct, forbid_unknown_fields=True):
     type: str
-    subject: _Subject
+    subject: Subject
     sid: Identifier | None = None
     at: Annotated[float, Meta(ge=0)] | None = None
     device: DeviceText | None = None
 
 
 class _Whose(Struct, forbid_unknown_fields=True):
-    subject: _Subject
+    subject: Subject
 
 
 def routes(
@@ -192,9 +197,13 @@ def routes(
     return router
 
 
+def captures_of(sent: str | list[str] | None) -> tuple[str, ...]:
+    """Return the hidden fields that were sent, one a page."""
+    return tuple(sent) if isinstance(sent, list) else (sent,) if sent else ()
+
+
 def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
     context = asked.context
-    captures = context.capture if isinstance(context.capture, list) else [context.capture] if context.capture else []
     return Attempt(
         tenant=caller.idp.tenant,
         issuer=caller.idp.issuer,
@@ -204,7 +213,7 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
         client=asked.resource.id,
         attempt=context.attempt,
         started_at=context.attempt_started_at,
-        captures=tuple(captures),
+        captures=captures_of(context.capture),
         sid=context.sid,
         ip=context.ip,
         user_agent=context.user_agent,
@@ -212,6 +221,7 @@ def _attempt(caller: Caller, asked: _Evaluation) -> Attempt:
         if (told := context.consent)
         else None,
         second_factor=context.second_factor,
+        without_second_factor=context.without_second_factor,
         gpc=context.gpc,
         realm=asked.subject.properties.realm,
         roles=None if (roles := asked.subject.properties.roles) is None else tuple(roles),

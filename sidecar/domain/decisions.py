@@ -52,6 +52,7 @@ class Evidence(StrEnum):
     PASSWORD_ONLY = "password_only"  # noqa: S105 - an evidence class
     SECOND_FACTOR = "second_factor"
     UNLIKE = "second_factor_unlike"  # passed a second factor, but typed unlike the ready profile
+    ENROLLMENT = "enrollment"  # typed where the account or the password was made
     ADMINISTRATOR = "administrator"  # an administrator vouched for it
 
 
@@ -167,6 +168,7 @@ class Attempt:
     ``attempt`` is the provider's own id of the login attempt, ``captures`` the hidden form field's text as forwarded,
     ``started_at`` (epoch seconds) the moment the provider began the attempt, where it says so. ``second_factor``: whether the
     user has one; None where the provider does not say. ``gpc``: the browser sent Global Privacy Control.
+    ``without_second_factor``: what the provider wants a step-up to become for a user without one (``allow``, ``deny``).
     ``roles``, ``groups``: as the provider names them; None where it does not say. ``device``: the device cookie as the
     browser sent it; ``session_started_at`` (epoch seconds): of the running session, at a session check.
     """
@@ -185,6 +187,7 @@ class Attempt:
     user_agent: str | None
     consent: "ToldConsent | None" = None
     second_factor: bool | None = None
+    without_second_factor: Literal["allow", "deny"] | None = None
     gpc: bool = False
     realm: str | None = None
     roles: tuple[str, ...] | None = None

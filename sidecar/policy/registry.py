@@ -175,8 +175,13 @@ _CONTEXT = (
         "risk.context.history.failures_of_device", "context", unit="failures", low=0,
     ),
     Signal(
-        "session.age", "double", "time since the session began; missing at a login", "risk.context.request.session_age",
+        "session.age", "double", "time since the session began; missing at a login", "risk.context.request.age",
         "context", unit="s", low=0.0,
+    ),
+    Signal(
+        "session.factor_age", "double",
+        "time since a second factor was last passed in the running session; missing at a login, and where none was",
+        "risk.context.request.age", "context", unit="s", low=0.0,
     ),
     Signal(
         "consent.state", "string", "what the person said about behaviour being used", "risk.judge.facts",

@@ -53,7 +53,7 @@ class _Told:
             self.taught.pop(subject, None)
         elif entry.kind == "decision" and entry.at >= since:
             self.decisions.setdefault(subject, {})[details["decision"]] = None
-        elif entry.kind == "decision.completed":
+        elif entry.kind in ("decision.completed", "profile.begun"):
             known = self.decisions.get(subject, {})
             if details["decision"] in known:
                 known[details["decision"]] = (details["outcome"], details["second_factor"])

@@ -1,7 +1,7 @@
 """Decisions: the row, its trace, what it uses up, what it may teach and what it sets going are one transaction."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ import structlog
 
 from sidecar.errors import CaptureUsed, IdempotencyConflict, SealBroken
 from sidecar.keyring import Seal, vouched
-from sidecar.ports import DecisionRecord, Keys, StoredDecision
+from sidecar.ports import DecisionRecord, Enrollment, Keys, StoredDecision
 from sidecar.storage import entries
 from sidecar.storage.arrays import pack_probe
 from sidecar.storage.assertions import use_assertion
@@ -34,22 +34,19 @@ class SqlDecisions:
         seal = await self._db.reading(lambda: self._keys.seal(record.tenant, record.subject))
         said = (record.tenant, record.issuer, record.subject, record.at)
         body = seal.close(zlib.compress(msgspec.json.encode(record.body)), *body_place(record.id, *said))
-        person = msgspec.json.encode(record.directory)
-        directory = seal.close(person, "directory", "sealed", record.tenant, record.subject)
 
         def job(connection: Connection) -> None:
             use_assertion(connection, record.assertion)
-            _claim(connection, record)
+            claim(connection, record)
+            if record.idempotency:
+                _claim_key(connection, record, record.idempotency)
             connection.execute(
                 "INSERT INTO decisions (id, tenant, issuer, subject, at, body) VALUES (?, ?, ?, ?, ?, ?)",
                 (record.id, record.tenant, record.issuer, record.subject, record.at, body),
             )
             _keep_evidence(connection, record, seal)
             entries.keep(connection, self._keys, record.tenant, record.subject, record.entries, record.watched)
-            connection.execute(
-                "INSERT INTO directory VALUES (?, ?, ?) ON CONFLICT (tenant, subject) DO UPDATE SET sealed = excluded.sealed",
-                (record.tenant, record.subject, directory),
-            )
+            keep_person(connection, seal, record.tenant, record.subject, record.directory)
             if record.consent:
                 who = (record.tenant, record.subject)
                 keep_consent(connection, seal, *who, record.consent, record.issuer, record.at)
@@ -195,7 +192,8 @@ def body_place(identity: str, tenant: str, issuer: str, subject: str, at: float)
     return ("decisions", "body", identity, vouched(tenant, issuer, subject, at))
 
 
-def _claim(connection: Connection, record: DecisionRecord) -> None:
+def claim(connection: Connection, record: DecisionRecord | Enrollment) -> None:
+    """Use up what serves once: captures, attempts, and these very timings. Raises CaptureUsed."""
     claims: list[tuple[str, tuple[Any, ...]]] = [
         ("INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (use, record.id, record.at)) for use in record.uses
     ]
@@ -205,13 +203,22 @@ def _claim(connection: Connection, record: DecisionRecord) -> None:
     ]
     for sql, row in claims:
         if not connection.execute(sql, row).rowcount:
-            raise CaptureUsed("this evidence already served a decision")
-    if record.idempotency:
-        row = (record.issuer, *record.idempotency, record.id, record.at)
-        if not connection.execute(
-            "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
-        ).rowcount:
-            raise IdempotencyConflict("the idempotency key is in use")
+            raise CaptureUsed("this evidence was used before")
+
+
+def keep_person(connection: Connection, seal: Seal, tenant: str, subject: str, directory: Mapping[str, str]) -> None:
+    """Keep who a pseudonym is."""
+    sealed = seal.close(msgspec.json.encode(directory), "directory", "sealed", tenant, subject)
+    connection.execute(
+        "INSERT INTO directory VALUES (?, ?, ?) ON CONFLICT (tenant, subject) DO UPDATE SET sealed = excluded.sealed",
+        (tenant, subject, sealed),
+    )
+
+
+def _claim_key(connection: Connection, record: DecisionRecord, idempotency: tuple[str, str]) -> None:
+    row = (record.issuer, *idempotency, record.id, record.at)
+    if not connection.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
+        raise IdempotencyConflict("the idempotency key is in use")
 
 
 def _keep_evidence(connection: Connection, record: DecisionRecord, seal: Seal) -> None:

@@ -13,12 +13,24 @@ from sidecar.domain.biometrics import Floats, Probe, ProfileState, Provenance, S
 from sidecar.domain.decisions import Action, Evidence
 from sidecar.domain.entries import Entry
 from sidecar.errors import StorageFailed
-from sidecar.ports import Assertion, AuditEntry, Keys, Lesson, Opener, Profile, ProfileKey, Remembered, StoredDecision
+from sidecar.ports import (
+    Assertion,
+    AuditEntry,
+    Enrollment,
+    Keys,
+    Lesson,
+    Opener,
+    Profile,
+    ProfileKey,
+    Remembered,
+    StoredDecision,
+)
 from sidecar.risk.standing import Person
 from sidecar.storage import checkpoints, entries, evidence
 from sidecar.storage.arrays import pack_probe, unpack_probe
 from sidecar.storage.assertions import use_assertion
 from sidecar.storage.database import Connection, Database
+from sidecar.storage.decisions import claim, keep_person
 from sidecar.storage.evidence import (
     CHECKPOINT_EVERY,
     KEPT_SAMPLES,
@@ -33,8 +45,9 @@ from sidecar.storage.evidence import (
     template_place,
 )
 from sidecar.storage.policies import note_fare
-from sidecar.storage.subjects import confirm_consent, read_consent
+from sidecar.storage.subjects import confirm_consent, keep_consent, read_consent
 from sidecar.storage.surroundings import fail_of, keep_failure, keep_login, read_past
+from sidecar.usecases.running import SESSION_CHECK
 
 USUAL_LOGINS = 5
 COMPARED_LOGINS = 5  # confirmed logins that a new model is watched for before it may serve
@@ -199,7 +212,8 @@ class SqlProfiles:
                     confirm_consent(connection, self._keys, *who, decision.issuer, completion["at"])
                 _note_fare(connection, decision, completion)
                 if remember:
-                    _remember_provenance(connection, decision)
+                    if decision.body["action"] != SESSION_CHECK:
+                        _remember_provenance(connection, decision)
                     keep_login(connection, self._keys, decision, self._logins_days)
                 # A password change since the decision took the waiting probes away: there is nothing to learn then.
                 for lesson in lessons:
@@ -219,6 +233,31 @@ class SqlProfiles:
             )
             connection.notes.append(entry)
             return True
+
+        return await self._db.write(job)
+
+    async def begin(self, enrollment: Enrollment, lessons: Sequence[Lesson]) -> list[str]:
+        """Learn first samples outside a login; return the fields that were begun. Raises TokenReplayed, CaptureUsed."""
+        who = (enrollment.tenant, enrollment.subject)
+        seal = await self._db.reading(lambda: self._keys.seal(*who))
+
+        def job(connection: Connection) -> list[str]:
+            use_assertion(connection, enrollment.assertion)
+            claim(connection, enrollment)
+            keep_person(connection, seal, *who, enrollment.directory)
+            if enrollment.consent:
+                keep_consent(connection, seal, *who, enrollment.consent, enrollment.entry.actor, enrollment.at)
+            begun = []
+            for lesson in lessons:
+                connection.lock("profile", *parts(lesson.key))
+                if not connection.execute(f"SELECT 1 FROM samples WHERE {KEY} LIMIT 1", parts(lesson.key)).fetchall():
+                    self._learn(connection, enrollment.id, lesson)
+                    begun.append(lesson.key.field)
+            if begun:
+                connection.notes.append(
+                    replace(enrollment.entry, details={**enrollment.entry.details, "taught": begun})
+                )
+            return begun
 
         return await self._db.write(job)
 

@@ -21,6 +21,7 @@ from sidecar.domain.decisions import (
     Attempt,
     Consequence,
     DeviceCookie,
+    Facts,
     Judgement,
     Outcome,
     Source,
@@ -43,6 +44,8 @@ from sidecar.ports import (
     Profile,
     Profiles,
     Remembered,
+    Running,
+    Sessions,
 )
 from sidecar.risk.explained import would_pass
 from sidecar.risk.fusion import level
@@ -55,7 +58,8 @@ from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.kept import body_of, effects_of, entry_of, events_of, stored_answer
 from sidecar.usecases.reasons import reason
-from sidecar.usecases.surroundings import Watcher
+from sidecar.usecases.running import SESSION_CHECK, as_judged, kept_of, running, typed_at
+from sidecar.usecases.surroundings import Seen, Watcher
 from sidecar.usecases.watching import TypingWatch
 
 log = structlog.get_logger()
@@ -64,6 +68,20 @@ MODALITY = "keystroke"
 WITHOUT_CONSENT = tuple(
     f"outcome.{outcome_key(Outcome.UNAVAILABLE, cause)}" for cause in (Cause.NO_CONSENT, Cause.PAUSED)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One login as it was looked at, before the policy speaks. ``facts``: all of it, signal by signal."""
+
+    judgement: Judgement
+    known: Known
+    beside: Beside
+    digests: tuple[str, ...]
+    facts: Facts
+    around: Seen
+    running: Running
+    consent: Consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,7 @@ class Assessor:
     captures: Captures
     assertions: Assertions
     decisions: Decisions
+    sessions: Sessions
     profiles: Profiles
     audit: Audit
     clock: Callable[[], float]
@@ -129,54 +148,35 @@ class Assessor:
         idempotency: tuple[str, str] | None,
     ) -> Answer:
         now = self.clock()
-        idp = self.settings.idp(attempt.issuer)
         subject = self.keyring.pseudonym(attempt.tenant, attempt.subject)
-        context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
         policy = self.policies.of(subject, attempt.groups)
-        known = self._known(remembered.profiles, context, now)
-        beside = self._beside(attempt.tenant, subject, remembered, known, policy)
-        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, beside)
-        digests = self._digests(attempt.tenant, subject, judgement.probes)
-        live = looked_at(judgement, remembered.entries, beside.shared)
-        if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
-            judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
-        consent = remembered.consent.under(idp.legal_basis)
-        around = self.watcher.look(attempt, idp, remembered.past, now)
-        seen = (
-            around.facts
-            | facts(
-                judgement,
-                known,
-                action=attempt.action,
-                client=attempt.client,
-                usual=remembered.usual,
-                prior=policy.prior,
-                consent=consent,
-                gpc=attempt.gpc or gathered.gpc,
-            )
-            | live.facts()
-        )
-        verdict = decide(policy, seen, now)
-        answer = self._answer(attempt, judgement, verdict, around.cookie)
-        passing = would_pass(judgement, known, remembered.entries, self.detectors, beside, policy.mismatch_from)
-        shadow = shadow_scores(judgement.probes, self._shadows(remembered.profiles, context), self.detectors)
+        looked = await self._look(attempt, subject, remembered, gathered, policy, now)
+        judgement, known = looked.judgement, looked.known
+        verdict = decide(policy, looked.facts, now)
+        answer = self._answer(attempt, judgement, verdict, looked.around.cookie)
+        beside = {
+            "shadow_models": shadow_scores(
+                judgement.probes, self._shadows(remembered.profiles, judgement.context), self.detectors
+            ),
+            "around": looked.around.kept,
+            "would_pass": would_pass(
+                judgement, known, remembered.entries, self.detectors, looked.beside, policy.mismatch_from
+            ),
+            "unlike": unlike(judgement, policy.mismatch_from),
+        }
+        if attempt.action == SESSION_CHECK:
+            beside["session"] = kept_of(looked.running)
         record = DecisionRecord(
             id=str(answer.decision_id),
             tenant=attempt.tenant,
             issuer=attempt.issuer,
             subject=subject,
             at=now,
-            body=body_of(attempt, judgement, seen, verdict, answer)
-            | {
-                "shadow_models": shadow,
-                "around": around.kept,
-                "would_pass": passing,
-                "unlike": unlike(judgement, policy.mismatch_from),
-            },
+            body=body_of(attempt, judgement, looked.facts, verdict, answer) | beside,
             assertion=assertion,
             idempotency=idempotency,
             uses=gathered.uses,
-            digests=digests,
+            digests=looked.digests,
             waiting=judgement.probes,
             entries=entered(judgement, known, now),
             watched=judgement.deciding,
@@ -184,7 +184,7 @@ class Assessor:
             directory={"id": attempt.subject, "name": attempt.name or ""},
             entry=None,
             consent=news,
-            events=events_of(gathered, consent, remembered.recordings),
+            events=events_of(gathered, looked.consent, remembered.recordings),
         )
         await self.keys.ensure(attempt.tenant, subject)
         entry = entry_of(attempt, subject, answer, policy.id, now)
@@ -193,6 +193,37 @@ class Assessor:
         else:
             await self._buffered(record, entry, policy)
         return answer
+
+    async def _look(
+        self, attempt: Attempt, subject: str, remembered: Remembered, gathered: Gathered, policy: Policy, now: float
+    ) -> "_Looked":
+        """Judge what was typed, look around, and name all of it for the policy."""
+        idp = self.settings.idp(attempt.issuer)
+        context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
+        known = self._known(remembered.profiles, context, now)
+        beside = self._beside(attempt.tenant, subject, remembered, known, policy)
+        judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, beside)
+        digests = self._digests(attempt.tenant, subject, judgement.probes)
+        live = looked_at(judgement, remembered.entries, beside.shared)
+        if live.copied or (digests and await self.decisions.seen(attempt.tenant, digests)):
+            judgement, digests = self._judge(Cause.REPLAYED, known, idp.secret_fields, policy), ()
+        consent = remembered.consent.under(idp.legal_basis)
+        session = await running(self.sessions, attempt, subject, now)
+        around = self.watcher.look(attempt, idp, remembered.past, session.factor_at, now)
+        behaved = facts(
+            judgement,
+            known,
+            action=attempt.action,
+            client=attempt.client,
+            usual=remembered.usual,
+            prior=policy.prior,
+            consent=consent,
+            gpc=attempt.gpc or gathered.gpc,
+        )
+        typed = typed_at(session, gathered, policy)
+        seen = {**around.facts, **behaved, **live.facts(), **typed}
+        judgement = as_judged(judgement, typed)
+        return _Looked(judgement, known, beside, digests, seen, around, session, consent)
 
     def _answer(self, attempt: Attempt, judgement: Judgement, verdict: Verdict, cookie: DeviceCookie | None) -> Answer:
         return Answer(
@@ -237,13 +268,14 @@ class Assessor:
         return self.settings.idp(attempt.issuer).client(attempt.client)
 
     def _possible(self, attempt: Attempt, consequence: Consequence, rule: str) -> Consequence:
-        """Replace a step-up that the user has no second factor for by what the client's settings say; by allow where nothing
-        but consent is missing, and no rule of the policy asked.
+        """Replace a step-up that the user has no second factor for by the stricter of what the client's settings and the
+        provider say; by allow where nothing but consent is missing, and no rule of the policy asked.
         """
         if consequence.action is not Action.STEP_UP or attempt.second_factor is not False:
             return consequence
-        instead = "allow" if rule in WITHOUT_CONSENT else self._client(attempt).without_second_factor
-        return Consequence(Action(instead), effects=consequence.effects)
+        wanted = (self._client(attempt).without_second_factor, attempt.without_second_factor)
+        instead = Action.DENY if "deny" in wanted and rule not in WITHOUT_CONSENT else Action.ALLOW
+        return Consequence(instead, effects=consequence.effects)
 
     def _judge(
         self, evidence: Any, known: Known, mode: Any, policy: Policy, beside: Beside = NOTHING_BESIDE

@@ -15,6 +15,7 @@ from sidecar.ports import Assertion, Decisions, Learning, Lesson, Profile, Profi
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.updates import Learning as Verdict
 from sidecar.usecases.in_force import InForce
+from sidecar.usecases.running import SESSION_CHECK
 from sidecar.usecases.teaching import Asked, may_teach
 
 Taught = tuple[Sequence[Lesson], Mapping[str, str]]  # what is learned, and by field why the rest is not
@@ -60,13 +61,15 @@ class Completer:
         completion = {
             "outcome": outcome,
             "second_factor": second_factor,
-            "sid": sid,
+            "sid": sid if sid is not None else decision.body["sid"],
             "at": now,
             "taught": [lesson.key.field for lesson in lessons],
             "withheld": dict(withheld),
         }
         # Let in although a second factor was asked for: that may be a thief, who must not make a habit of anything.
         usual = second_factor or decision.body["answer"]["action"] == Action.ALLOW
+        # A running session brings no password: only one that passed a second factor says where its owner is.
+        usual = usual and (second_factor or decision.body["action"] != SESSION_CHECK)
         remember = usual and not self.settings.learning.frozen
         return await self.learning.complete(decision, completion, lessons, assertion, remember=remember)
 

@@ -33,11 +33,15 @@ class Watcher:
     asn: Lookup | None
     history: bool
 
-    def look(self, attempt: Attempt, idp: IdpSettings, past: Past, now: float) -> Seen:
-        """Name what is around a login (``now``: epoch seconds). A cookie that is not ours counts as none."""
+    def look(self, attempt: Attempt, idp: IdpSettings, past: Past, factor_at: float | None, now: float) -> Seen:
+        """Name what is around a login (``now``: epoch seconds). A cookie that is not ours counts as none.
+
+        ``factor_at``: when a second factor was last passed in the running session (epoch seconds).
+        """
         located = locate(attempt.ip, self.city, self.asn)
         told = self.device(attempt.tenant, attempt.device, now)
-        facts = context_facts(Around(_asked(attempt, idp), told, located, past, attempt.session_started_at), now)
+        around = Around(_asked(attempt, idp), told, located, past, attempt.session_started_at, factor_at)
+        facts = context_facts(around, now)
         if not self.history:
             return Seen(facts, None, None)
         device = told or new_device()

@@ -30,6 +30,27 @@ class TestDecisions:
         np.testing.assert_array_equal(waiting.values, one.waiting[0].values)
         assert await store.captures.waiting("c") == []
 
+    async def test_a_session_is_found_by_its_newest_report(self, store: Store) -> None:
+        body = record().body | {"sid": "s"}
+        login, check = record(body=body), record(body=body | {"action": "session_check"})
+        check = replace(check, body=check.body | {"session": {"login": login.id, "factor_at": NOW}})
+        other = record(body=body | {"sid": "t"})
+        for one in (login, check, other):
+            await store.decisions.record(one)
+        unreported = await store.sessions.running("one", "subject", "s", NOW)
+        assert unreported.login
+        assert (unreported.login.id, unreported.factor_at) == (login.id, None)
+        assert (await store.sessions.running("one", "subject", "s", NOW + 7200)).login is None  # no report ever came
+        await completed(store, login, sid="s")
+        await completed(store, other, sid="t", second_factor=False)
+        assert (await store.sessions.running("one", "subject", "s", NOW + 7200)).factor_at == NOW
+        await completed(store, check, sid="s", second_factor=False, at=NOW + 60)
+        found = await store.sessions.running("one", "subject", "s", NOW + 7200)
+        assert found.login
+        assert (found.login.id, found.factor_at) == (login.id, NOW)
+        for stranger in (("one", "somebody", "s"), ("two", "subject", "s"), ("one", "subject", "none")):
+            assert (await store.sessions.running(*stranger, NOW)).login is None
+
     @pytest.mark.parametrize(
         ("again", "error"),
         [
@@ -247,7 +268,7 @@ class TestLearning:
 
     async def test_usual_keeps_the_newest_five(self, store: Store) -> None:
         for how in ("typed", "filled", "filled", "pasted", "unknown", "none", "filled"):
-            one = record(body={"facts": {"provenance.password": how}, "sid": None})
+            one = record(body=record().body | {"facts": {"provenance.password": how}})
             await store.decisions.record(one)
             await completed(store, one)
         kept = await store.profiles.usual("one", "subject")

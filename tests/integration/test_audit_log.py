@@ -252,6 +252,15 @@ async def _recording_ended(at: Case) -> None:
     await at.commanded(recording_commands.end, "one", at.decision)
 
 
+async def _new_password(at: Case) -> None:
+    await at.told("/v1/events", {"type": "password_changed"}, 204)
+    assert (await at.world.idp.begin(at.sub, carried(OWNER, next(logins)), "password_changed")).status_code == 200
+
+
+ACTS["profile begun"] = (
+    _new_password,
+    [Line("profile.reset", IDP), Line("profile.begun", IDP, {"on": "password_changed", "taught": ["password"]})],
+)
 ACTS["page watched"] = (
     _page_twice,
     [Line("decisions.read", OPERATOR, {"names": True, "why": True}, tenant, False) for tenant in ("one", "two")],

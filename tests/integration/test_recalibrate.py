@@ -27,7 +27,9 @@ async def filled(world: World, middle: float) -> None:
     """People with profiles whose logins succeeded, confirmed by a second factor, and scored around a middle."""
     draw = np.random.default_rng(3)
     model = world.settings.detector
-    began = world.clock() - 3600  # not at the epoch: retention, which runs beside the test, would take that old entries away
+    began = (
+        world.clock() - 3600
+    )  # not at the epoch: retention, which runs beside the test, would take that old entries away
     for person in range(PEOPLE):
         sub = f"user{person}"
         await enroll(world.inside, "one", sub, [probe_of(rows_of(person, 1000 + n)) for n in range(11)], origin="test")

@@ -46,6 +46,7 @@ from sidecar.storage.profiles import SqlProfiles
 from sidecar.storage.recordings import SqlRecordings
 from sidecar.storage.retention import SqlRetention
 from sidecar.storage.schema import prepare
+from sidecar.storage.sessions import SqlSessions
 from sidecar.storage.sqlite import Sqlite
 from sidecar.storage.subjects import SqlSubjects
 from support.world import rows_of
@@ -92,6 +93,7 @@ class Store:
     outbox: Outbox
     audit: SqlAudit
     retention: SqlRetention
+    sessions: SqlSessions
 
     def everything(self) -> dict[str, list[Any]]:
         driver: Any = self.database.driver
@@ -130,6 +132,7 @@ async def opened(driver: Any, key_driver: Any, base: Path) -> AsyncIterator[Stor
             SqlOutbox(database),
             SqlAudit(database, keys.audit_key()),
             SqlRetention(database, keys, models(), RetentionSettings()),
+            SqlSessions(database, decisions),
         )
     finally:
         database.close()
@@ -174,7 +177,14 @@ def record(**changed: Any) -> DecisionRecord:
             issuer="http://idp",
             subject="subject",
             at=NOW,
-            body={"facts": {"provenance.password": "typed"}, "sid": None, "text": "é\u2028", "n": 1},
+            body={
+                "action": "login",
+                "answer": {"action": "allow"},
+                "facts": {"provenance.password": "typed"},
+                "sid": None,
+                "text": "é\u2028",
+                "n": 1,
+            },
             assertion=assertion(),
             idempotency=(fresh("key"), "digest"),
             uses=(f"capture:{fresh('c')}",),
@@ -202,10 +212,9 @@ def lesson(at: float = NOW, **changed: Any) -> Lesson:
 
 
 async def completed(
-    store: Store, kept: DecisionRecord, outcome: str = "succeeded", lessons: Sequence[Lesson] = ()
+    store: Store, kept: DecisionRecord, outcome: str = "succeeded", lessons: Sequence[Lesson] = (), **said: Any
 ) -> bool:
     decision = await store.decisions.get(kept.tenant, kept.id)
     assert decision
-    return await store.learning.complete(
-        decision, {"outcome": outcome, "second_factor": True, "sid": None, "at": NOW}, lessons, assertion()
-    )
+    completion = {"outcome": outcome, "second_factor": True, "sid": None, "at": NOW} | said
+    return await store.learning.complete(decision, completion, lessons, assertion())

@@ -125,6 +125,14 @@ class Caller:
         body = {"outcome": outcome, "second_factor": second_factor, "sid": sid}
         return await self.post(f"/v1/decisions/{decision}/completion", body)
 
+    async def begin(
+        self, sub: str, capture: str, occasion: str = "registration", *, attempt: str | None = None, **extra: Any
+    ) -> httpx.Response:
+        """Send what was typed where an account or a password was made."""
+        body = {"subject": {"id": sub, "properties": {"name": f"Name of {sub}"}}, "client": "app", "capture": capture}
+        named = {"attempt": attempt or self.attempt(), "occasion": occasion}
+        return await self.post("/v1/enrollments", body | named | extra)
+
     async def tell(self, event: str, sub: str, **more: object) -> httpx.Response:
         return await self.post("/v1/events", {"type": event, "subject": {"type": "user", "id": sub}, **more})
 

@@ -291,9 +291,9 @@ class TestMarksAndSessions:
         assert request.mark(Mark("safe", NOW), NOW) == "none"
 
     def test_session_age(self) -> None:
-        assert request.session_age(None, NOW) is None
-        assert request.session_age(NOW - 30, NOW) == 30.0
-        assert request.session_age(NOW + 30, NOW) == 0.0
+        assert request.age(None, NOW) is None
+        assert request.age(NOW - 30, NOW) == 30.0
+        assert request.age(NOW + 30, NOW) == 0.0
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from sidecar.risk.context.places import Located
 class Around:
     """What is known around one login.
 
-    ``device``: the id of a verified device cookie. ``session_began_at``: epoch seconds, None at a login.
+    ``device``: the id of a verified device cookie. ``session_began_at``, ``factor_at``: when the session began and when a
+    second factor was last passed in it, epoch seconds; None at a login.
     """
 
     asked: request.Asked
@@ -20,6 +21,7 @@ class Around:
     located: Located
     past: Past
     session_began_at: float | None
+    factor_at: float | None = None
 
 
 def context_facts(around: Around, now: float) -> dict[str, SignalValue]:
@@ -36,6 +38,7 @@ def context_facts(around: Around, now: float) -> dict[str, SignalValue]:
         "travel.speed": history.travel_speed(located.spot, logins, now),
         "time.unusual": hours.usual_share(logins, now),
         "failures.device": history.failures_of_device(around.past.failures, around.device, now),
-        "session.age": request.session_age(around.session_began_at, now),
+        "session.age": request.age(around.session_began_at, now),
+        "session.factor_age": request.age(around.factor_at, now),
         "mark.state": request.mark(around.past.mark, now),
     }

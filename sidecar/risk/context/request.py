@@ -40,9 +40,9 @@ def facts(asked: Asked) -> dict[str, SignalValue]:
     }
 
 
-def session_age(began_at: float | None, now: float) -> float | None:
-    """Return the age (s) of a session, or None at a login. A beginning in the future (clock skew) is an age of 0."""
-    return None if began_at is None else max(0.0, now - began_at)
+def age(at: float | None, now: float) -> float | None:
+    """Return how long something is ago (s), None for what has not been. A moment in the future (clock skew) is an age of 0."""
+    return None if at is None else max(0.0, now - at)
 
 
 def mark(found: Mark | None, now: float) -> str:
