@@ -142,7 +142,7 @@ async def denying(base: Any) -> Any:
 class TestCallers:
     """SEC1: nobody but a configured identity provider gets an answer, and each assertion works once."""
 
-    PATHS = (EVALUATION, "/v1/events", "/v1/profiles", "/v1/decisions/x/completion")
+    PATHS = (EVALUATION, "/v1/enrollments", "/v1/events", "/v1/profiles", "/v1/decisions/x/completion")
 
     @pytest.mark.parametrize("path", PATHS)
     async def test_sec1_without_an_assertion(self, world: World, path: str) -> None:

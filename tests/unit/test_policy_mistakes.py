@@ -84,7 +84,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "rules a mapping": ("rules:\n", "rules: {a: b}\nlists:\n", "lists:\n  - id", "keep one"),
     "rule a text": ("  - id: office\n", "  - just a text\n  - id: office\n", "just a text", "its keys are id"),
     "rule without when": ("    when:\n      all: ['mark", "    whenever:\n      all: ['mark", "whenever", "did you mean when?"),
-    "rule without then": ("    then: allow\n", "", "id: usually-filled", "add a line then"),
+    "rule without then": ('"filled"\n    then: allow\n', '"filled"\n', "id: usually-filled", "add a line then"),
     "rule id twice": ("id: usually-filled", "id: impossible-travel", "id: impossible-travel\n    description: A pass", "another id"),
     "rule id with a dot": ("id: usually-filled", "id: outcome.match", "id: outcome.match", "letters, digits"),
     "rule id a number": ("id: usually-filled", "id: 7", "id: 7", "quotes"),

@@ -399,11 +399,17 @@ FACTS: dict[str, Any] = {
 class TestExplain:
     def test_every_leaf_is_told_with_its_value(self) -> None:
         policy = load(SHIPPED["default"])
-        lines = list(explained(policy, decide(policy, FACTS | {"keystroke.outcome": "mismatch"}, NOW)))
+        seen = FACTS | {"action": "login", "keystroke.outcome": "mismatch"}
+        lines = list(explained(policy, decide(policy, seen, NOW)))
+        elsewhere = '      - action == "session_check": false (action = login)'
         assert lines == [
             "step_up, decided by keystroke-mismatch (balanced)",
             "  ? marked-compromised: missing",
             '      ? mark.state == "compromised": missing (mark.state = not known)',
+            "  - session-elsewhere: false",
+            elsewhere,
+            "  - second-factor-in-session: false",
+            elsewhere,
             "  + keystroke-mismatch: true",
             '      + keystroke.outcome == "mismatch": true (keystroke.outcome = mismatch)',
         ]
@@ -747,7 +753,7 @@ class TestCommands:
 
     def test_diff(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(BALANCED)
-        (tmp_path / "b.yaml").write_text(BALANCED.replace("> 1000.0", "> 500.0"))
+        (tmp_path / "b.yaml").write_text(BALANCED.replace("['travel.speed > 1000.0']", "['travel.speed > 500.0']"))
         assert self.call("diff", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml")) == "the same in meaning\n"
         said = self.call("diff", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"), code=1)
         assert (
