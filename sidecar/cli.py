@@ -200,7 +200,7 @@ def evaluate_attacks(
     """Measure what bots, replays and poisoning reach, with and without the checks against them."""
     from sidecar.evaluation.attacks.command import run_attacks
 
-    run_attacks(data=data, detector=detector, seed=seed, poisoning=poisoning, json_path=json)
+    raise typer.Exit(run_attacks(data=data, detector=detector, seed=seed, poisoning=poisoning, json_path=json))
 
 
 def main() -> None:

@@ -64,6 +64,17 @@ class Model(Protocol):
         ...
 
 
+def scored(fitted: Fitted, probes: Floats) -> Floats:
+    """Scores of m probes, (m, d); NaN for each that cannot be compared: it has no timing that the template knows."""
+    try:
+        found = fitted.scores(probes)
+    except ValueError:  # one of them; who, only trying each tells
+        if len(probes) == 1:
+            return np.array([np.nan])
+        found = np.concatenate([scored(fitted, probe[None, :]) for probe in probes])
+    return np.where(np.isfinite(found), found, np.nan)
+
+
 def seen(model: Model, data: KeystrokeSet, user: int) -> tuple[list[Floats], NDArray[np.uint8]]:
     """Everybody's values and their kinds, as this model of this user sees them."""
     if model.touch:
