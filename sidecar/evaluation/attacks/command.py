@@ -16,6 +16,7 @@ from sidecar.errors import BadRequest
 from sidecar.evaluation.attacks.measure import Found, attack, attacked
 from sidecar.evaluation.attacks.poison import RULES, Rule, Worn, wear
 from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke.command import write_whole
 from sidecar.evaluation.keystroke.discovery import find_sets
 from sidecar.evaluation.keystroke.models import Model, product_models
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
@@ -33,9 +34,9 @@ def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_p
         raise BadRequest(f"{json_path}: no such folder")
     console, out = Console(stderr=True), Console()
     began = time.monotonic()
-    sets, passed = find_sets(data)
+    sets, passed, refused = find_sets(data)
     for sentence in passed:
-        console.print(f"passed over: {sentence}")
+        console.print(f"passed over: {sentence}", highlight=False, markup=False)
     chosen = [each for each in sets if attacked(each)]
     for each in sets:
         if each not in chosen:
@@ -44,7 +45,6 @@ def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_p
             )
     rules = RULES if poisoning else ()
     results: list[dict[str, object]] = []
-    refused: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, threadpool_limits(1):
         total = (1 + len(rules)) * sum(len(attacked(each)) for each in chosen)
@@ -60,7 +60,7 @@ def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_p
         _print(result, out)
     console.print(f"{time.monotonic() - began:.0f} s")
     if json_path:
-        json_path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_whole(json_path, json.dumps(results, indent=1) + "\n")
     for sentence in refused:
         console.print(f"refused: {sentence}", style="bold", highlight=False, markup=False)
     return 1 if refused else 0

@@ -131,7 +131,7 @@ def _scorer(data: KeystrokeSet, fitted: Fitted) -> Callable[[Timings], Floats]:
         for kind, part in columns.items():
             places = np.flatnonzero((data.kinds == kind) & (data.extra == Extra.NONE))
             values[:, places] = part[:, : places.size]
-        return scored(fitted, values)
+        return scored(fitted.scores, values)
 
     return score
 

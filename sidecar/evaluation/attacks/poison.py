@@ -5,8 +5,8 @@ person's first five, once each, in a drawn order). Whatever scores at most the p
 quantile is of the scores of repetitions 101-200 under the template of 1-100. A login is scored before it is learned.
 
 ``Rule.guarded`` plays the same with what a login's learning obeys besides (``sidecar.scoring.updates``): nothing with a
-sign of software or copied from a stored sample or the newest 200 attempts, five a day (a session), and nothing while the newest samples have
-moved away from the last ten of the enrolled ones, which count as confirmed.
+sign of software or copied from a stored sample or the newest 200 attempts, five a day (a session), and nothing while the
+newest samples have moved away from the last ten of the enrolled ones, which count as confirmed.
 """
 
 from collections import Counter
@@ -86,7 +86,7 @@ class _Wearing:
     ) -> None:
         self._data, self._user, self._model, self._seed, self._detector = data, user, model, seed, detector
         values = data.people[user].values
-        before = scored(model.fit(values[: START // 2], data.kinds, seed), values[START // 2 : START])
+        before = scored(model.fit(values[: START // 2], data.kinds, seed).scores, values[START // 2 : START])
         self._usual: list[float] = before[np.isfinite(before)].tolist()
         self._stored = list(values[:START])
         self._seen = list(values[START - MEMORY : START])
@@ -110,7 +110,7 @@ class _Wearing:
             attempts = [(people[person].values[rep], False) for person, rep in pool[order[tried:until]].tolist()]
             tried = until
             for attempt, is_own in [(row, True), *attempts]:
-                score = float(scored(fitted, attempt[None, :])[0])
+                score = float(scored(fitted.scores, attempt[None, :])[0])
                 if not np.isfinite(score):
                     continue
                 self.scores[is_own].append(score)
