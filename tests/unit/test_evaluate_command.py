@@ -17,7 +17,7 @@ from sidecar.evaluation.keystroke.aims import AIMS, missed
 from sidecar.evaluation.keystroke.baselines import BASELINES
 from sidecar.evaluation.keystroke.charts import det_points, reliability_points
 from sidecar.evaluation.keystroke.figures import Measured, Row, figures, weights
-from sidecar.evaluation.keystroke.literature import CLASSIFIERS, play_paper
+from sidecar.evaluation.keystroke.literature import CLASSIFIERS, NOT_APPLICABLE, play_paper
 from sidecar.evaluation.keystroke.models import Model
 from sidecar.evaluation.keystroke.play import Scores
 from sidecar.evaluation.keystroke.run import YARDSTICK, Part, Work
@@ -151,6 +151,28 @@ def test_two_classes_as_papers_count_them_beside_people_they_never_saw(tmp_path:
         assert 0.0 <= row["unseen_false_accepts"] <= 1.0
         assert row["subjects"] == 3
     assert "As papers count: two classes" in page_file.read_text()
+
+
+def test_two_classes_need_repetitions_of_others_to_make_more_from(tmp_path: Path) -> None:
+    """Where the others have too few, that is said; where the known half has one, there is no honest figure."""
+    lines = event_set(tmp_path, people=3, repetitions=20).read_text().splitlines()
+    few = [line for line in lines if line.startswith(("subject", "p0")) or line.split(",")[2] == "0"]
+    file, out = tmp_path / "few.csv", tmp_path / "k.json"
+    file.write_text("\n".join(few))
+    chosen = ("--setting", "first-5", "--detector", "scaled-manhattan", "--baselines", "literature", "-j", "1")
+    run("--data", file, *chosen, "--json", out)
+    rows = [row for row in json.loads(out.read_text()) if row["setting"] == "literature"]
+    assert {row["status"] for row in rows} == {NOT_APPLICABLE}
+    rng = np.random.default_rng(3)
+    counts = (30, 30, 1)  # of the half that person 0 knows, one repetition
+    people = tuple(
+        Person(f"p{i}", rng.normal(100 + 9 * i, 2, (count, 6)), np.ones(count, dtype=np.int64))
+        for i, count in enumerate(counts)
+    )
+    data = KeystrokeSet("made", "timings", np.zeros(6, dtype=np.uint8), np.zeros(6, dtype=np.uint8), people)
+    found = play_paper(data, 0, "svm-two-class", 1)
+    assert (found.unseen_false_accepts, found.unseen_false_rejects) == (None, None)
+    assert found.accuracy > 0.5
 
 
 def test_whoever_looks_like_the_known_half_gets_in_where_papers_see_no_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats, Sample, Template
+from sidecar.domain.entries import ANCHORS
 from sidecar.evaluation import metrics
 from sidecar.evaluation.attacks.check import MEMORY
 from sidecar.evaluation.attacks.measure import TESTED as END
@@ -26,7 +27,7 @@ from sidecar.evaluation.keystroke.plans import others
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.features.liveness import copied, machine_signs
 from sidecar.scoring.contract import OneClassDetector
-from sidecar.scoring.updates import ANCHOR, QUANTILE, Learning, Movement, learning, movement
+from sidecar.scoring.updates import QUANTILE, Learning, Movement, learning, movement
 
 START = END // 2
 COMPARED, FEWEST = 15, 5  # newest samples whose centre is compared with the anchor's, at most and at least
@@ -137,7 +138,7 @@ class _Wearing:
         if self._detector is None or len(after) < 2 * FEWEST:
             return None
         part = min(COMPARED, len(after) // 2)
-        anchor = self._data.people[self._user].values[START - ANCHOR : START]
+        anchor = self._data.people[self._user].values[START - ANCHORS : START]
         kinds = self._data.kinds
         return movement(
             *(_template(self._detector, rows, kinds) for rows in (anchor, after[-2 * part : -part], after[-part:]))
