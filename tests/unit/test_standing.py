@@ -14,7 +14,7 @@ from sidecar.evaluation.synthetic import probe_of
 from sidecar.ports import Profile, ProfileKey
 from sidecar.risk.muting import Others, distinguished, muted, no_others
 from sidecar.risk.standing import Person, between_people, standing
-from sidecar.scoring import DETECTORS
+from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.scoring.distinguish import Concern
 from sidecar.scoring.strangers import usual_strangers
 
@@ -74,6 +74,17 @@ def test_sco10_a_person_whom_typing_does_not_tell_apart_is_muted(
         {("password", "keyboard"): entries}, {"password": profile}, {"password": ProfileState.READY}, LIMIT, alike=False
     )
     assert silent == ({} if cause is None else {"password": cause})
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_every_detector_that_decides_knows_how_strangers_score(name: str) -> None:
+    """Else a person would never be found to score like them."""
+    usual = usual_strangers(name)
+    assert usual.size == 40
+    assert (np.diff(usual) > 0).all()
+    made = replace(known(7, usual), model=name)
+    other = replace(template(7), detector=name)
+    assert distinguished(made, other, LIMIT).concerns == (Concern.ALIKE,)
 
 
 def test_a_coarse_clock_is_named_as_such() -> None:
