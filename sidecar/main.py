@@ -199,8 +199,10 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
 
     policies = InForce(policy, published, check, clock, last=LastGoodFile(settings.data_dir))
     recalibrations = SqlRecalibrations(database)
-    watch = TypingWatch(settings.tenants, profiles, policies, clock, recalibrations, settings.detector)
     cohorts = Cohorts({tenant: settings.shared_text(tenant) for tenant in settings.tenants}, profiles, clock)
+    watch = TypingWatch(
+        settings.tenants, profiles, policies, clock, recalibrations, settings.detector, cohorts, DETECTORS
+    )
     assessor = Assessor(
         settings=settings,
         policies=policies,

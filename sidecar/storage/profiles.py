@@ -135,7 +135,7 @@ class SqlProfiles:
             return []
         places = [((item.key.field, item.key.context), item) for item in found]
         return [
-            Person(subject, field, item.template, known[field, context])
+            Person(subject, field, item.template, known[field, context], context)
             for (field, context), item in places
             if (field, context) in known
         ]

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from sidecar.config import ClientSettings, Settings
-from sidecar.domain.biometrics import Cause, Floats, Probe, Template
+from sidecar.domain.biometrics import Cause, Probe
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import (
     Action,
@@ -283,22 +283,16 @@ class Assessor:
         return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from, beside=beside)
 
     def _beside(self, tenant: str, subject: str, remembered: Remembered, known: Known, policy: Policy) -> Beside:
-        shared = self.cohorts.of(tenant)
         correction = self.watch.correction(tenant)
-
-        def others(field: str, template: Template) -> Floats | None:
-            text = shared.get(field)
-            return text.others(subject, template, self.detectors[template.detector]) if text else None
-
         silent = muted(
             remembered.entries,
             known.profiles,
             known.states,
             correction.before(policy.mismatch_from),
             alike=self.watch.alike(tenant),
-            others=others,
+            others=self.cohorts.others(tenant, subject, self.detectors),
         )
-        return Beside(silent, shared, correction)
+        return Beside(silent, self.cohorts.of(tenant), correction)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""
