@@ -114,10 +114,10 @@ def _autoencoder(rows: Floats, seed: int) -> tuple[Callable[[Floats], Floats], i
     fitted = MLPRegressor(hidden_layer_sizes=HIDDEN, activation="tanh", max_iter=EPOCHS, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a fixed number of epochs, not a fixed loss
-        fitted.fit(rows, rows)
+        fitted.fit(rows, rows if rows.shape[1] > 1 else rows.ravel())
 
     def score(probes: Floats) -> Floats:
-        error: Floats = ((fitted.predict(probes) - probes) ** 2).mean(axis=1)
+        error: Floats = ((fitted.predict(probes).reshape(probes.shape) - probes) ** 2).mean(axis=1)
         return error
 
     return score, 4 * sum(part.size for part in (*fitted.coefs_, *fitted.intercepts_))

@@ -1,5 +1,6 @@
 """Playing every (set, setting, model, user) on several processes and gathering the figures."""
 
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -272,10 +273,15 @@ def _runner(work: Work, jobs: int, advance: Callable[[int], None]) -> Iterator[_
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(work.sets, work.seed)) as executor:
-        yield _Runner(executor, advance)
+        try:
+            yield _Runner(executor, advance)
+        except BaseException:  # Ctrl-C, above all: what nobody waits for any more must not be scored first
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _prepare(sets: Sequence[KeystrokeSet], seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command hears it, and says so once
     threadpool_limits(1)
     _Workbench.here = _Workbench(sets, seed)
 
