@@ -16,6 +16,7 @@ from sidecar.main import Sidecar
 from sidecar.policy.backtest import Recorded
 from sidecar.policy.language import read_bytes
 from sidecar.ports import Audience, AuditEntry, PolicyVersion, SlotName, StoredDecision
+from sidecar.usecases.publish import whom
 from sidecar.usecases.rehearse import as_recorded
 
 PAGE = 500
@@ -27,12 +28,10 @@ def version_of(path: Path, note: str) -> PolicyVersion:
     return PolicyVersion(0, "", str(path), read_bytes(path), tests, signature_beside(path), by(), 0.0, note)
 
 
-def publish(
-    settings: Settings, path: Path, *, note: str, percent: float, groups: Sequence[str], band: float | None
-) -> tuple[int, SlotName]:
+def publish(settings: Settings, path: Path, *, note: str, meant: Audience, band: float | None) -> tuple[int, SlotName]:
     """Check a policy file and put it where it may go; return its number and slot. Raises PolicyInvalid, PolicyConflict."""
-    version, audience = version_of(path, note), Audience(percent, tuple(groups))
-    return run(settings, lambda sidecar: sidecar.publisher.propose(version, audience=audience, band=band))
+    version = version_of(path, note)
+    return run(settings, lambda sidecar: sidecar.publisher.propose(version, audience=meant, band=band))
 
 
 def approve(settings: Settings, number: int, who: str | None) -> SlotName:
@@ -103,6 +102,7 @@ def status(settings: Settings) -> list[dict[str, Any]]:
                 "slot": name,
                 "number": slot.number,
                 "policy": version.name if version else "?",
+                "for": whom(slot.audience),
                 "percent": slot.audience.percent,
                 "groups": list(slot.audience.groups),
                 "author": slot.author,

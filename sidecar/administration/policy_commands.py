@@ -28,6 +28,11 @@ DecisionId = Annotated[str | None, typer.Option("--decision", help="A recorded d
 TenantName = Annotated[str | None, typer.Option("--tenant", help="The decision's tenant.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (TOML) of the installation.")]
 Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]
+Percent = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=100.0, help="For this share of people; everybody if left out, nobody beside --group."),
+]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="For this group. May be repeated.")]
 Note = Annotated[str, typer.Option(help="Why, for the history.")]
 PolicyFile = Annotated[Path | None, typer.Argument(help="Policy file; left out, the one that decided.", dir_okay=False)]
 
@@ -147,8 +152,8 @@ def publish(
     policy: File,
     config: Config,
     note: Note = "",
-    percent: Annotated[float, typer.Option(min=0.0, max=100.0, help="For this share of people first.")] = 100.0,
-    group: Annotated[list[str] | None, typer.Option(help="And for this group. May be repeated.")] = None,
+    percent: Percent = None,
+    group: Groups = None,
     band: Annotated[
         float | None,
         typer.Option(
@@ -158,9 +163,11 @@ def publish(
 ) -> None:
     """Check a policy (compiled apart, tested, signature) and let it decide: at once, for a part, or after approval."""
     from sidecar.administration import policy as acts
+    from sidecar.usecases.publish import audience, whom
 
-    number, slot = acts.publish(_settings(config), policy, note=note, percent=percent, groups=group or (), band=band)
-    typer.echo(f"version {number} is {slot}")
+    meant = audience(percent, group or ())
+    number, slot = acts.publish(_settings(config), policy, note=note, meant=meant, band=band)
+    typer.echo(f"version {number} is {slot} for {whom(meant)}")
 
 
 @app.command()

@@ -30,7 +30,7 @@ from sidecar.ports import Audience, AuditEntry, Directory, PolicyVersion, SlotNa
 from sidecar.shipped import policy_directory
 from sidecar.trial import mistakes, rehearsed
 from sidecar.usecases.in_force import InForce
-from sidecar.usecases.publish import Publisher
+from sidecar.usecases.publish import Publisher, audience, whom
 from sidecar.usecases.rehearse import Archive, recorded, shadowed
 
 MOST_BYTES = 4 * 1024 * 1024  # a form with a policy of 1 MiB, its tests and its signature, percent-encoded
@@ -51,7 +51,7 @@ class Form:
     tests: str = ""
     signature: str = ""
     note: str = ""
-    percent: str = "100"
+    percent: str = ""
     groups: str = ""
     band: str = ""
     days: str = "30"
@@ -109,6 +109,7 @@ class PolicyPages:
             "may_publish": _may_publish(who),
             "who": who,
             "moment": _moment,
+            "whom": whom,
             "done": request.query_params.get("done", "")[:200],
         }
         return self.templates.TemplateResponse(request, "policies.html", context, headers=HEADERS)
@@ -146,8 +147,9 @@ class PolicyPages:
         who = _of_all(operator(request, Permission.POLICY_PUBLISH))
         form = _form(await self._sent(request, who))
         try:
+            meant = _audience(form)
             number, slot = await self.publisher.propose(
-                _version(form, who.name), audience=_audience(form), band=_number(form.band, 0, 1, "the band")
+                _version(form, who.name), audience=meant, band=_number(form.band, 0, 1, "the band")
             )
         except PolicyInvalid as error:
             form.mistakes = _in_place(error, form.source)
@@ -155,7 +157,7 @@ class PolicyPages:
         except GaitkeeperError as error:
             form.problem = error.message
             return await self._page(request, who, form, status=error.status)
-        return _done(f"version {number} is {slot}")
+        return _done(f"version {number} is {slot} for {whom(meant)}")
 
     async def act(self, request: Request, act: str) -> Response:
         """Approve, enforce, withdraw, roll back, restore."""
@@ -322,8 +324,7 @@ def _version(form: Form, author: str) -> PolicyVersion:
 
 def _audience(form: Form) -> Audience:
     groups = tuple(part.strip() for part in form.groups.split(",") if part.strip())
-    percent = _number(form.percent, 0, 100, "the share of people")
-    return Audience(100.0 if percent is None else percent, groups)
+    return audience(_number(form.percent, 0, 100, "the share of people"), groups)
 
 
 def _number(text: str, low: float, high: float, what: str) -> float | None:

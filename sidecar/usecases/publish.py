@@ -6,10 +6,10 @@ author must approve it. What was in force before is kept at hand, and comes back
 itself when too many people had to be challenged.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sidecar.errors import Forbidden, NotFound, PolicyInvalid
+from sidecar.errors import BadRequest, Forbidden, NotFound, PolicyInvalid
 from sidecar.policy.language import Policy
 from sidecar.ports import Audience, AuditEntry, Policies, PolicyFares, PolicySlot, PolicyVersion, SlotName
 
@@ -19,6 +19,29 @@ FEWEST_PEOPLE = 30  # before fewer have logged in, a share says nothing
 EVERYBODY = Audience()
 
 Slots = Mapping[SlotName, PolicySlot]
+
+
+def audience(percent: float | None, groups: Sequence[str]) -> Audience:
+    """Return whom a publication is for. Groups without a share are for those groups and nobody else; neither is everybody.
+
+    Raises BadRequest where the two say nothing together.
+    """
+    named = tuple(dict.fromkeys(groups))
+    share = percent if percent is not None else (0.0 if named else 100.0)
+    if named and share >= 100.0:
+        raise BadRequest("100 percent are everybody: leave the groups out, or make the share smaller")
+    if not named and share <= 0.0:
+        raise BadRequest("0 percent and no group are nobody")
+    return Audience(share, named)
+
+
+def whom(meant: Audience) -> str:
+    """Return an audience in words."""
+    if meant == EVERYBODY:
+        return "everybody"
+    groups = f"the group{'s' if len(meant.groups) > 1 else ''} {', '.join(meant.groups)}" if meant.groups else ""
+    share = f"{meant.percent:g}% of people" if meant.percent or not groups else ""
+    return " and ".join(part for part in (share, groups) if part)
 
 
 @dataclass(frozen=True, slots=True)

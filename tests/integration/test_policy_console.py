@@ -8,6 +8,7 @@ from support.operators import CSRF, acting, cookie
 from support.world import World, carried
 
 from sidecar.config import PublishingSettings
+from sidecar.ports import Audience
 from sidecar.shipped import policy_directory
 
 pytestmark = pytest.mark.anyio
@@ -114,7 +115,7 @@ class TestCandidate:
 class TestPublishing:
     async def test_pol2_publish_watch_restore(self, office: World) -> None:
         response = await send(office, "publish", source=LENIENT, tests=BALANCED_TESTS, note="fewer calls")
-        assert response.headers["location"].endswith("done=version+1+is+enforced")
+        assert response.headers["location"].endswith("done=version+1+is+enforced+for+everybody")
         await send(office, "publish", source=BALANCED)
         shown = (await page(office)).text
         for words in ("lenient", "fewer calls", "Olive", "Go back to it", "previous"):
@@ -142,7 +143,14 @@ class TestPublishing:
         await send(office, "enforce")
         assert set(await office.inside.published.slots()) == {"enforced"}
 
-    @pytest.mark.parametrize("form", [{"percent": "x"}, {"percent": "101"}, {"band": "2"}, {"band": "inf"}])
+    async def test_pol10_a_group_alone_is_for_that_group_only(self, office: World) -> None:
+        response = await send(office, "publish", source=LENIENT, groups="pilots")
+        assert "is+staged+for+the+group+pilots" in response.headers["location"]
+        assert (await office.inside.published.slots())["staged"].audience == Audience(0.0, ("pilots",))
+        assert "<td>the group pilots</td>" in (await page(office)).text
+
+    @pytest.mark.parametrize("form", [{"percent": "x"}, {"percent": "101"}, {"band": "2"}, {"band": "inf"}, {"percent": "0"},
+                                      {"percent": "100", "groups": "pilots"}])  # fmt: skip
     async def test_pol10_odd_figures_are_refused(self, office: World, form: dict[str, str]) -> None:
         response = await send(office, "publish", source=LENIENT, **form)
         assert response.status_code == 400

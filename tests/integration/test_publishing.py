@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.world import World, carried
 
 from sidecar.config import PublishingSettings
-from sidecar.errors import Forbidden, NotFound, PolicyConflict, PolicyInvalid
+from sidecar.errors import BadRequest, Forbidden, NotFound, PolicyConflict, PolicyInvalid
 from sidecar.main import Sidecar
 from sidecar.policy.signature import public_pem, sign
 from sidecar.ports import Audience, PolicyVersion
 from sidecar.shipped import policy_directory
 from sidecar.usecases.in_force import meant
-from sidecar.usecases.publish import FEWEST_PEOPLE
+from sidecar.usecases.publish import FEWEST_PEOPLE, audience, whom
 
 pytestmark = pytest.mark.anyio
 OWNER = 7
@@ -137,8 +137,29 @@ class TestStaging:
         await settled(world, "lenient")
         assert "staged" not in await world.inside.published.slots()
 
+    @pytest.mark.parametrize(
+        ("percent", "groups", "meant", "words"),
+        [
+            (None, (), Audience(), "everybody"),
+            (None, ("pilots",), Audience(0.0, ("pilots",)), "the group pilots"),
+            (10.0, ("a", "b", "a"), Audience(10.0, ("a", "b")), "10% of people and the groups a, b"),
+            (2.5, (), Audience(2.5), "2.5% of people"),
+            (100.0, (), Audience(), "everybody"),
+        ],
+    )
+    def test_pol12_a_group_alone_is_that_group_and_nobody_else(
+        self, percent: float | None, groups: tuple[str, ...], meant: Audience, words: str
+    ) -> None:
+        assert audience(percent, groups) == meant
+        assert whom(meant) == words
+
+    @pytest.mark.parametrize(("percent", "groups"), [(100.0, ("pilots",)), (0.0, ())])
+    def test_pol12_an_audience_that_says_nothing_is_refused(self, percent: float, groups: tuple[str, ...]) -> None:
+        with pytest.raises(BadRequest):
+            audience(percent, groups)
+
     async def test_pol12_withdrawn_it_decides_for_nobody(self, world: World) -> None:
-        await world.inside.publisher.propose(version(), audience=Audience(100.0, ("pilots",)))
+        await world.inside.publisher.propose(version(), audience=Audience(0.0, ("pilots",)))
         await world.inside.publisher.withdraw("staged", "ben")
         await world.inside.policies.refresh()
         assert world.inside.policies.of("s", ("pilots",)).id == "balanced"
