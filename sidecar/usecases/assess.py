@@ -113,7 +113,8 @@ class Assessor:
 
     def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        asked, floor = self.policies.enforced.outcomes["error"], FLOORS[self._client(attempt).floor]
+        policy = self.policies.of(self.keyring.pseudonym(attempt.tenant, attempt.subject), attempt.groups)
+        asked, floor = policy.outcomes["error"], FLOORS[self._client(attempt).floor]
         if strictness(floor) > strictness(asked):
             asked = floor
         consequence = self._possible(attempt, asked, "outcome.error")
@@ -170,6 +171,7 @@ class Assessor:
             | {
                 "shadow_models": shadow,
                 "around": around.kept,
+                "fare": self.policies.fare(policy, seen, verdict, now),
                 "would_pass": passing,
                 "unlike": unlike(judgement, policy.mismatch_from),
             },
