@@ -225,7 +225,7 @@ def large(rules: int) -> str:
         f"  - {{id: r{n}, when: {{all: ['keystroke.llr > {n / 100}', 'failures.device > {n}']}}, then: step_up}}\n"
         for n in range(rules)
     )
-    return BALANCED.replace("rules:\n", "rules:\n" + "".join(added), 1)
+    return BALANCED.replace("id: balanced", "id: large").replace("rules:\n", "rules:\n" + "".join(added), 1)
 
 
 LARGE = large(2000)
@@ -233,7 +233,9 @@ LARGE = large(2000)
 
 class TestBesideLogins:
     @pytest.mark.timeout(180)
-    async def test_pol2_logins_keep_their_deadline_while_a_large_candidate_is_checked(self, worlds: Any) -> None:
+    async def test_pol2_logins_keep_their_deadline_while_a_large_candidate_is_checked_and_published(
+        self, worlds: Any
+    ) -> None:
         office: World = await worlds(operator=True, deadline_ms=400)
         await office.enroll("ann", OWNER)
         done, sources, stalls = asyncio.Event(), set(), [0.0]
@@ -255,6 +257,10 @@ class TestBesideLogins:
             for _ in range(2):
                 response = await send(office, "try", source=LARGE, act="check")
                 assert response.status_code == 200, response.text[:500]
+            await office.inside.publisher.propose(replace(TestBounds.candidate))
+            async with asyncio.timeout(60):
+                while (await office.last_body())["policy"] != "large":  # noqa: ASYNC110 - logins go on meanwhile
+                    await asyncio.sleep(0.2)
             done.set()
 
         await asyncio.gather(analyst(), logins(), stalled())

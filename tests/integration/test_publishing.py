@@ -423,6 +423,17 @@ class TestFares:
         assert (await world.last_body())["answer"]["rule_id"] == "floor.client"
         assert await self.fares(world) == {"one": Fare(1, 0)}
 
+    async def test_pol12_a_staged_version_is_compared_with_what_is_enforced(self, world: World) -> None:
+        await world.enroll("ann", OWNER)
+        await world.enroll("ben", OWNER)
+        await self.enforced(world, BALANCED)
+        await world.inside.publisher.propose(version(ASKS_EVERYBODY), audience=Audience(99.999))
+        await settled(world, "asks-everybody")
+        await world.idp.login("ann", carried(OWNER, 1), second_factor=True)
+        await world.idp.login("ben", carried(18, 1), second_factor=True)
+        staged = (await world.inside.published.slots())["staged"]
+        assert await world.inside.published.fares(staged) == {"one": Fare(2, 1)}
+
     async def test_pol12_under_the_configured_file_nobody_is_counted(self, world: World) -> None:
         await world.enroll("ann", OWNER)
         await world.idp.login("ann", carried(OWNER, 1), second_factor=False)
