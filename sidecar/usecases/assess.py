@@ -132,7 +132,8 @@ class Assessor:
 
     def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        asked, floor = self.policies.enforced.outcomes["error"], FLOORS[self._client(attempt).floor]
+        policy = self.policies.of(self.keyring.pseudonym(attempt.tenant, attempt.subject), attempt.groups)
+        asked, floor = policy.outcomes["error"], FLOORS[self._client(attempt).floor]
         if strictness(floor) > strictness(asked):
             asked = floor
         consequence = self._possible(attempt, asked, "outcome.error")
@@ -159,6 +160,7 @@ class Assessor:
                 judgement.probes, self._shadows(remembered.profiles, judgement.context), self.detectors
             ),
             "around": looked.around.kept,
+            "fare": self.policies.fare(policy, looked.facts, verdict, now),
             "would_pass": would_pass(
                 judgement, known, remembered.entries, self.detectors, looked.beside, policy.mismatch_from
             ),
