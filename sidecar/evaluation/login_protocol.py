@@ -121,13 +121,12 @@ def same_aim(data: dict[str, Floats], detector: OneClassDetector, share: float) 
 
 def table(data: dict[str, Floats]) -> list[Result]:
     """Every row of the tables in docs/rehearsal.md that is not of a whole login."""
-    shipped = DETECTORS[SHIPPED]
-    chosen = np.concatenate([score(data, shipped, window=window).genuine for window in CHOICE])
-    aim = float(np.mean(chosen >= CHALLENGE_LLR))
-    plain = ScaledManhattan()
+    shipped, first, plain = DETECTORS[SHIPPED], NearestRecent(), ScaledManhattan()
+    chosen = np.concatenate([score(data, first, window=window).genuine for window in CHOICE])
+    aim = float(np.mean(chosen >= CHALLENGE_LLR))  # what the shipped threshold was chosen for, with the first scorer
     rows: list[tuple[str, Result]] = [
         ("shipped threshold", run(data, shipped, CHALLENGE_LLR)),
-        ("shipped threshold", run(data, NearestRecent(), CHALLENGE_LLR)),
+        ("shipped threshold", run(data, first, CHALLENGE_LLR)),
         ("same aim", run(data, plain, same_aim(data, plain, aim), scale="distance")),
     ]
     for window in BRAND_NEW:
