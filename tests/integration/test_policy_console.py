@@ -158,7 +158,7 @@ class TestPublishing:
     async def test_pol10_for_a_part_then_for_everybody_or_nobody(self, office: World) -> None:
         await send(office, "publish", source=LENIENT, percent="10", groups="pilots, interns", band="0.1")
         slot = (await office.inside.published.slots())["staged"]
-        assert (slot.audience.percent, slot.audience.groups, slot.band) == (10.0, ("pilots", "interns"), 0.1)
+        assert (slot.audience.percent, slot.audience.groups, slot.band) == (10.0, ("interns", "pilots"), 0.1)
         await send(office, "withdraw", slot="staged")
         assert await office.inside.published.slots() == {}
         await send(office, "publish", source=LENIENT, percent="10")
