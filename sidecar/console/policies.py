@@ -41,6 +41,7 @@ SHOWN = 100
 DAY = 86_400.0
 LONGEST_DAYS = 90.0
 AGAIN_SECONDS = 10
+PLACES: tuple[SlotName, ...] = ("proposed", "emergency", "staged", "enforced", "previous")
 SHIPPED = ("observe-only", "default", "strict")
 
 
@@ -216,7 +217,9 @@ class PolicyPages:
 
     async def _slots(self, tenants: Sequence[str]) -> list[dict[str, Any]]:
         rows = []
-        for name, slot in sorted((await self.policies.policies.slots()).items()):
+        for name, slot in sorted(
+            (await self.policies.policies.slots()).items(), key=lambda item: PLACES.index(item[0])
+        ):
             row: dict[str, Any] = {"name": name, "slot": slot, "policy": await self._named(slot)}
             row["refused"] = self.policies.refused.get(name, "")
             row["over"] = name == "emergency" and self.policies.over(slot)

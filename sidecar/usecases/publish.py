@@ -37,7 +37,7 @@ def audience(percent: float | None, groups: Sequence[str]) -> Audience:
 
     Raises BadRequest where the two say nothing together.
     """
-    named = tuple(dict.fromkeys(groups))
+    named = tuple(sorted(set(groups)))  # one audience, one spelling: approvals compare them
     share = percent if percent is not None else (0.0 if named else 100.0)
     if named and share >= 100.0:
         raise BadRequest("100 percent are everybody: leave the groups out, or make the share smaller")

@@ -15,6 +15,7 @@ from sidecar.config import PublishingSettings
 from sidecar.domain.decisions import Attempt
 from sidecar.errors import PolicyConflict, PolicyInvalid, StorageFailed
 from sidecar.main import Sidecar, build
+from sidecar.policy.evaluate import decide
 from sidecar.policy.signature import public_pem, sign
 from sidecar.ports import Audience, PolicyVersion
 from sidecar.shipped import policy_directory
@@ -155,6 +156,26 @@ class TestRestart:
             assert (again.policies.enforced.id, again.policies.refused) == ("lenient", {})
         finally:
             again.close()
+
+    async def test_pol12_where_the_policy_before_cannot_be_used_nothing_counts_towards_the_band(
+        self, signed: tuple[World, Ed25519PrivateKey]
+    ) -> None:
+        world, key = signed
+        await world.inside.publisher.propose(version(BALANCED, key), band=0.1)
+
+        async def counts() -> tuple[set[str], Any]:
+            again = build(world.settings, world.clock)
+            try:
+                await again.policies.refresh()
+                policy, now = again.policies.enforced, world.clock()
+                fare = again.policies.fare(policy, {}, decide(policy, {}, now), now)
+                return set(again.policies.refused), fare and fare["newly"]
+            finally:
+                again.close()
+
+        assert await counts() == (set(), True)  # nothing is known: balanced asks, lenient would not
+        await spoil(world.inside, "UPDATE policies SET signature = NULL WHERE number = 1")
+        assert await counts() == ({"previous"}, False)
 
     async def test_pol12_a_signed_file_is_read_once(self, tmp_path: Path) -> None:
         """What was verified is what decides: a pipe gives its bytes once, as a file that is changed in between would."""

@@ -146,7 +146,7 @@ class TestStaging:
         [
             (None, (), Audience(), "everybody"),
             (None, ("pilots",), Audience(0.0, ("pilots",)), "the group pilots"),
-            (10.0, ("a", "b", "a"), Audience(10.0, ("a", "b")), "10% of people and the groups a, b"),
+            (10.0, ("b", "a", "b"), Audience(10.0, ("a", "b")), "10% of people and the groups a, b"),
             (2.5, (), Audience(2.5), "2.5% of people"),
             (100.0, (), Audience(), "everybody"),
         ],
