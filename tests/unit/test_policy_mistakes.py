@@ -76,7 +76,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "merge of keys written inline": ("    then: allow", "    <<: {then: allow}", "<<:", "write the keys out"),
     "tag": ("prior: 0.02", "prior: !!float 0.02", "!!float", "plain value"),
     "python tag": ("prior: 0.02", "prior: !!python/object/apply:os.system [ls]", "!!python", "plain value"),
-    "directive of YAML 1.1": ("# Gaitkeeper's", "%YAML 1.1\n---\n# Gaitkeeper's", "---", "leave the line out"),
+    "directive of YAML 1.1": ("# Gaitkeeper's", "%YAML 1.1\n---\n# Gaitkeeper's", "%YAML", "leave the line out"),
     "tab": ("prior: 0.02", "\tprior: 0.02", "\tprior", "indentation"),
     "bracket left open": ("    then: allow\n", "    then: [allow\n", "", "brackets"),
     "quote left open": ("prior: 0.02", 'prior: "0.02', "", "quotes"),
