@@ -93,13 +93,13 @@ def kinds(policies: list[tuple[str, Policy]], cases: list[str]) -> dict[str, Kin
 
     def an_expression(draw: random.Random) -> str:
         text = expression(draw)
-        found = shape(text)
-        if found is not None:
-            impossible(found)
         try:
             leaf = compile_leaf(text)
         except ExpressionInvalid:
             return "refused"
+        found = shape(leaf.node)
+        if found is not None:
+            impossible(found)
         return leaf.evaluate(known(facts(draw), NOW)).result
 
     def a_decision(draw: random.Random) -> str:

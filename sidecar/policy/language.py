@@ -25,7 +25,7 @@ from sidecar.policy.expressions import ExpressionInvalid, Leaf, Place, compile_l
 from sidecar.policy.membership import LIST_SIGNALS, Listed, ListKind, NamedList, OneOf, networks_of
 from sidecar.policy.reading import MAX_BYTES, YamlReader, strict_yaml
 from sidecar.policy.registry import SIGNALS
-from sidecar.policy.shapes import impossible, shape
+from sidecar.policy.senseless import refuse_senseless
 
 SCHEMA = 1
 MAX_CONDITION_DEPTH = 16
@@ -392,14 +392,10 @@ class PolicyReader(YamlReader):
         text = str(parent[index])
         try:
             leaf = compile_leaf(text, self.place(parent, index))
+            refuse_senseless(leaf)
         except ExpressionInvalid as error:
             message = f"{error} (at character {error.column} of the expression)"
             raise self.error(parent, index, message, error.hint) from None
-        found = shape(text)
-        if found is not None and (why := impossible(found)):
-            near = difflib.get_close_matches(str(why[1]), found.signal.values, n=1)
-            hint = f"did you mean {near[0]}?" if near else "compare with a value that the signal can have"
-            raise self.error(parent, index, why[0], hint)
         return leaf
 
     def _outcomes(self, top: CommentedMap) -> dict[str, Consequence]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sidecar.policy.cells import Space, TooComplex, Union, comparison, meet
+from sidecar.policy.cells import Space, TooComplex, Union, atoms, comparison, meet
 from sidecar.policy.expressions import Leaf, Place
 from sidecar.policy.language import Policy, Rule, readable_moment, walk
 from sidecar.policy.testing import Coverage
@@ -87,20 +87,20 @@ def _leaves(policy: Policy) -> Iterable[Finding]:
     space = Space([policy])
     for rule in policy.rules:
         for part in walk(rule.when):
-            if not isinstance(part, Leaf) or part.text.strip() in ("true", "false"):
+            if not isinstance(part, Leaf) or part.node.kind == "constant":
                 continue
-            if comparison(part) is None:
+            if any(comparison(atom) is None for atom in atoms(part)):
                 yield Finding("note", part.at, f"not analysed: {part.text}", "signal op literal, and in [..], are")
+            try:
+                never, always = not space.union(part, "true"), not space.union(part, "false")
+            except TooComplex:
                 continue
-            masks = space.masks(part)
-            if not masks.true:
-                yield Finding(
-                    "error", part.at, f"never true: {part.text}", "compare with a value that the signal can have"
-                )
-            elif not masks.false:
-                yield Finding(
-                    "warning", part.at, f"true whatever the value: {part.text}", "leave it out if it need not be known"
-                )
+            if never:
+                hint = "compare with a value that the signal can have"
+                yield Finding("error", part.at, f"never true: {part.text}", hint)
+            elif always:
+                hint = "leave it out if it need not be known"
+                yield Finding("warning", part.at, f"true whatever the value: {part.text}", hint)
 
 
 def _expiring(policy: Policy, now: float) -> Iterable[Finding]:

@@ -278,12 +278,12 @@ def test_the_first_rule_that_is_true_decides_and_the_rest_is_not_looked_at() -> 
         "keystroke.llr > 0.5",
         "keystroke.llr <= 0.5",
         "!(keystroke.llr > 0.5)",
-        "keystroke.llr == keystroke.llr",
-        "keystroke.llr != keystroke.llr",
+        "keystroke.llr == keystroke.deciding_llr",
+        "!(keystroke.llr != keystroke.llr * 1.0)",
         "!(keystroke.llr != 0.0)",
         "keystroke.llr > 0.5 ? false : true",
         "keystroke.llr > 0.5 || keystroke.llr <= 0.5",
-        "!(keystroke.llr > 0.5) && true",
+        "!(keystroke.llr > 0.5) && profile.confirmed",
         "[keystroke.llr].all(x, x < 9.0)",
         "!([keystroke.llr].exists(x, x > 9.0))",
         "string(keystroke.llr) != \"1\"",
@@ -360,7 +360,10 @@ def plain(tree: Any, truths: dict[str, bool]) -> bool:
     return all(found) if joint == "all" else any(found) if joint == "any" else not found[0]
 
 
-ERRORS = ["[1, 2][7] == 1", "1 / 0 == 1", "int(client.id) == 3", "!(1 % 0 == 1)", 'client.id.matches("" + "(")']
+ERRORS = [
+    "[1, 2][profile.samples] == 1", "1 / (profile.samples - 15) == 1", "int(client.id) == 3", "!(1 % (profile.samples - 15) == 1)",
+    'client.id.matches(client.id + "(")', "!(1.0 / (keystroke.llr + 2.0) > 1.0)", "double(client.id) > 1.0",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("expression", ERRORS)
@@ -381,7 +384,7 @@ def test_pol11_an_error_never_makes_the_answer_more_permissive(
 
 
 def test_pol11_an_error_before_a_rule_that_allows_still_counts() -> None:
-    made = policy(rules(rule("broken", "1 / 0 == 1", "allow"), rule("open", "true", "allow")))
+    made = policy(rules(rule("broken", "int(client.id) == 1", "allow"), rule("open", "true", "allow")))
     verdict = decide(made, FACTS, NOW)
     assert (verdict.rule_id, verdict.consequence.action) == ("outcome.error", Action.STEP_UP)
 

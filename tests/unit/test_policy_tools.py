@@ -176,8 +176,8 @@ class TestLint:
         [
             ([("a", "keystroke.llr > 1.0")], ("keystroke.llr > 2.0",), False),
             ([("a", "keystroke.llr > 1.0")], ("keystroke.llr > 0.5",), True),
-            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr <= 1.0")], ("keystroke.llr < 9.0",), False),
-            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr < 1.0")], ("keystroke.llr < 9.0",), True),
+            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr <= 1.0")], ("keystroke.llr < 5.5",), False),
+            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr < 1.0")], ("keystroke.llr < 5.5",), True),
             ([("a", "true")], ('client.id == "x"',), False),
             ([("a", 'client.id != "x"')], ('client.id == "y"',), False),
             ([("a", 'client.id != "x"')], ('client.id == "x"',), True),
