@@ -13,8 +13,8 @@ from typing import Literal
 
 from sidecar.policy.answers import AND, NOT, OR
 from sidecar.policy.expressions import Leaf
-from sidecar.policy.language import Condition, Part, Policy, Rule, walk
 from sidecar.policy.membership import Listed, OneOf
+from sidecar.policy.model import Condition, Part, Rule, walk
 from sidecar.policy.registry import SIGNALS, Signal
 from sidecar.policy.shapes import Comparison, shape
 from sidecar.policy.syntax import Node
@@ -48,12 +48,12 @@ class Masks:
 
 
 class Space:
-    """The cells of every signal that the leaves of some policies read."""
+    """The cells of every signal that the leaves of some rules read."""
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
+    def __init__(self, rules: Iterable[Rule]) -> None:
         compared: dict[str, list[Comparison]] = {}
-        for policy in policies:
-            for leaf in leaves_of(policy):
+        for rule in rules:
+            for leaf in leaves_of(rule):
                 for atom in atoms(leaf):
                     found = comparison(atom)
                     if found is not None:
@@ -96,6 +96,10 @@ class Space:
             "not false": masks.every & ~masks.false,
         }[asked]
         return ({masks.key: wanted},) if wanted else ()
+
+    def condition(self, rule: Rule, asked: Asked) -> Union:
+        """Return the cases in which scope and condition of a rule come out as asked, whoever is excepted."""
+        return self.union(Condition("all", (*([rule.scope] if rule.scope else []), rule.when)), asked)
 
     def matches(self, rule: Rule, now: float) -> Union:
         """Return the cases in which a rule is true: in scope, its condition true, and nobody excepted."""
@@ -171,12 +175,11 @@ def _both(one: Conjunction, other: Conjunction) -> dict[object, int] | None:
     return merged
 
 
-def leaves_of(policy: Policy) -> Iterable[Part]:
-    """Yield every leaf and look-up of a policy."""
-    for rule in policy.rules:
-        for part in (rule.scope, rule.when, *(found.who for found in rule.exceptions)):
-            if part is not None:
-                yield from walk(part)
+def leaves_of(rule: Rule) -> Iterable[Part]:
+    """Yield every leaf and look-up of a rule."""
+    for part in (rule.scope, rule.when, *(found.who for found in rule.exceptions)):
+        if part is not None:
+            yield from walk(part)
 
 
 def atoms(part: Part) -> Iterable[Atom]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sidecar.domain.decisions import Consequence, strictness
 from sidecar.policy.cells import Space, TooComplex, Union, meet
-from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Part, Policy, Rule, readable_moment
+from sidecar.policy.model import ON_ERROR_OF_THE_FILE, Condition, Part, Policy, Rule, readable_moment
 
 Direction = Literal["stricter", "milder", "other"]
 
@@ -69,7 +69,7 @@ def _outcomes(old: Policy, new: Policy) -> Iterable[Change]:
 def _rules(old: Policy, new: Policy, now: float) -> Iterable[Change]:
     before = {rule.id: rule for rule in old.rules}
     after = {rule.id: rule for rule in new.rules}
-    space = Space([old, new])
+    space = Space([*old.rules, *new.rules])
     for rule_id in dict.fromkeys([*before, *after]):
         subject = f"rule {rule_id}"
         if rule_id not in after:

@@ -17,6 +17,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from sidecar.domain.decisions import Facts, LeafTrace, SignalValue, Truth
+from sidecar.policy.advice import advice
 from sidecar.policy.answers import ERROR, MISSING, Ask, answer, is_native
 from sidecar.policy.registry import SIGNALS, SignalType
 from sidecar.policy.shapes import direct, shape
@@ -32,7 +33,6 @@ _TYPES = {
 }
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
-_UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
 _ABSENT = "UNKNOWN: No value with name"
 _INT64 = 2**63
 _environment = cel.NewEnv(variables={name: _TYPES[signal.type] for name, signal in SIGNALS.items()})
@@ -87,20 +87,6 @@ class Known:
         return self.prepared
 
 
-# Slips of the pen from other languages, and what CEL writes instead.
-_LOOKS_LIKE = 'CEL expressions look like: keystroke.outcome == "mismatch"'
-_SLIPS = (
-    (re.compile("[\u2018\u2019\u201c\u201d]"), "write straight quotes"),
-    (re.compile(r"^\s*$"), "the expression is empty; write one, or take the line out"),
-    (re.compile(r"\b(?:and|or|not)\b", re.IGNORECASE), "CEL writes && for and, || for or, ! for not"),
-    (re.compile(r"=>|=<|<>|==="), "CEL compares with ==, !=, <, <=, >, >="),
-    (re.compile(r"(?<![=!<>])=(?!=)"), "== compares; a single = means nothing here"),
-    (re.compile(r"\d\s*%"), "shares are numbers from 0.0 to 1.0, without a percent sign"),
-    (
-        re.compile(r"\b(?:is|like|between|contains)\b", re.IGNORECASE),
-        _LOOKS_LIKE + '; texts: x.contains("a"), x.startsWith("a")',
-    ),
-)
 _PYTHON: dict[str, type] = {"bool": bool, "int": int, "double": float, "string": str}
 
 
@@ -257,32 +243,10 @@ def _refuse_numbers(node: Node, native: bool = True) -> None:
 def _invalid(raw: str, bare: str) -> ExpressionInvalid:
     found = _POSITION.search(raw)
     message, column = (found.group(3), int(found.group(2))) if found else (raw.splitlines()[0], 1)
-    hint = "expressions are CEL over the signals of docs/policies.md"
-    if undeclared := _UNDECLARED.search(message):
-        hint = f"the signals that exist are in docs/policies.md{_alike(undeclared[1])}"
-    elif "(double, int)" in message or "(int, double)" in message:
-        hint = "write the number like the signal's type: 1.0 for a double, 1 for an int"
-    elif "'@in'" in message:
-        hint = 'after in: a list, as in ["known", "new"], or a signal that is one'
-    elif "no matching overload" in message:
-        hint = "the two sides have different types"
-    elif "Syntax error" in message:
+    hint = advice(message, bare)
+    if "Syntax error" in message:
         message = message.partition(" expecting ")[0]
-        hint = next((advice for slip, advice in _SLIPS if slip.search(bare)), _foreign(bare) or _LOOKS_LIKE)
     return ExpressionInvalid(message.replace(" (in container '')", ""), column, hint)
-
-
-def _foreign(bare: str) -> str:
-    """Name the first letter that only looks like one of CEL's."""
-    found = next((character for character in bare if not character.isascii()), "")
-    return f"{found} is {unicodedata.name(found, 'unknown').lower()}; write plain letters" if found else ""
-
-
-def _alike(name: str) -> str:
-    import difflib  # noqa: PLC0415 - only a refusal needs it
-
-    near = difflib.get_close_matches(name, SIGNALS, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _bool(value: object) -> SignalValue | Broken:

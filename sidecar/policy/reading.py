@@ -46,6 +46,9 @@ _UNSEEN = re.compile(
     "\r(?!\n)|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\uffff\ud800-\udfff]"
 )
+YEARS = range(2000, 2100)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)")
 _SMART_QUOTES = re.compile("[\u2018\u2019\u201c\u201d]")
 
 T = TypeVar("T")
@@ -69,7 +72,9 @@ def strict_yaml(raw: bytes, name: str) -> Any:
         mark = error.problem_mark
         raise _refusal(name, mark.line + 1, mark.column + 1, "the key stands twice", "keep one") from None
     except MarkedYAMLError as error:
-        found_at = error.problem_mark or error.context_mark
+        # A key without its colon is noticed lines later; the context is where it stands.
+        late = "expected ':'" in str(error.problem)
+        found_at = (error.context_mark if late else error.problem_mark) or error.problem_mark or error.context_mark
         line, column = (found_at.line + 1, found_at.column + 1) if found_at else (1, 1)
         message = f"not YAML: {error.problem or error.context}"
         raise _refusal(name, line, column, message, _advice(text, line)) from None
@@ -112,6 +117,10 @@ def _advice(text: str, line: int) -> str:
     indented = here[: len(here) - len(here.lstrip())]
     if "\t" in indented or (here.lstrip(" ").startswith("\t")):
         return "check indentation: YAML is indented by blanks, never by tabs"
+    if here.strip() and ":" not in here and not here.lstrip().startswith(("-", "[", "{", "'", '"')):
+        return "check indentation, quotes and brackets; a key is followed by a colon and a blank"
+    if re.match(r"\s*[\w.]+:\S", here) or re.match(r"\s*-\w", here):
+        return "check indentation, quotes and brackets; a blank follows a colon, and a dash"
     if _SMART_QUOTES.search(here):
         return "check indentation, quotes and brackets; write straight quotes"
     return "check indentation, quotes and brackets on this line and the one before"
@@ -243,11 +252,18 @@ class YamlReader:
             raise self.error(parent, key, f"{key} must be a list with at least one entry", hint)
         return node
 
-    def text(self, parent: Any, key: Any, what: str | None = None) -> str:
-        """Return a text of 1 to 2,000 characters. Raises PolicyInvalid."""
+    def text(self, parent: Any, key: Any, what: str | None = None, *, prose: bool = False) -> str:
+        """Return a text of 1 to 2,000 characters. ``prose``: for people, who may break lines. Raises PolicyInvalid."""
         value = parent[key]
         if not isinstance(value, str) or not 0 < len(value) <= 2000:
             raise self.error(parent, key, f"{what or key} must be a text", "put it in quotes")
+        if not value.strip():
+            raise self.error(parent, key, f"{what or key} is blank", "write something, or leave the line out")
+        if strange := None if prose else next((one for one in value if not one.isprintable()), None):
+            message = f"{what or key} holds a character that cannot be printed, U+{ord(strange):04X}"
+            raise self.error(parent, key, message, "write it in plain characters")
+        if not prose and value != value.strip():
+            raise self.error(parent, key, f"{what or key} begins or ends with a blank", "take it away")
         return str(value)
 
     def texts(self, parent: CommentedMap, key: str) -> tuple[str, ...]:
@@ -258,7 +274,9 @@ class YamlReader:
     def number(self, parent: CommentedMap, key: str, low: float, high: float) -> float:
         """Return a number within bounds. Raises PolicyInvalid."""
         value = parent[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        # 0x1, 0o7, 1_0 and 09 are numbers to YAML, and not what people read there.
+        plain = type(value) is int or (isinstance(value, float) and not getattr(value, "_underscore", None))
+        if not plain or not low <= value <= high:
             hint = f"write a plain number such as {low}"
             raise self.error(parent, key, f"{key} must be a number from {low} to {high}", hint)
         return float(value)
@@ -281,14 +299,20 @@ class YamlReader:
     def moment(self, parent: CommentedMap, key: str) -> float:
         """Return epoch seconds of a date (its first moment in UTC) or of a time with its zone. Raises PolicyInvalid."""
         value = parent[key]
+        found = None
         try:
-            if isinstance(value, str) and len(value) == len("2027-01-31"):
+            if isinstance(value, str) and _DATE.fullmatch(value):
                 day = date.fromisoformat(value)
-                return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-            if isinstance(value, str) and (found := datetime.fromisoformat(value)).tzinfo is not None:
-                return found.timestamp()
-        except (ValueError, OverflowError):
+                found = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            elif isinstance(value, str) and _TIME.fullmatch(value):
+                found = datetime.fromisoformat(value)
+        except ValueError:
             pass
+        if found is not None and found.year in YEARS:
+            return found.timestamp()
+        if found is not None:
+            message = f"{key} is a date of the year {found.year:04d}"
+            raise self.error(parent, key, message, f"write one from {YEARS[0]} to {YEARS[-1]}")
         raise self.error(parent, key, f"{key} must be a date", "write 2027-01-31, or 2027-01-31T18:00:00Z")
 
     def place(self, parent: Any, key: Any) -> Place:

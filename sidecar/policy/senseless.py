@@ -65,7 +65,7 @@ def _strange_text(signal: Signal, value: str) -> tuple[str, str] | None:
         return takes, f"did you mean {near[0]}?" if near else _NO_VALUE
     if signal.name == "network.country" and value not in COUNTRIES:
         return f"{value!r} is no country", meant(value)
-    if signal.name == "network.address" and not _is_address(value) and _is_network(value):
+    if signal.name == "network.address" and not is_address(value) and _is_network(value):
         return f"network.address is one address, never the network {value!r}", "write a list of cidrs and listed: NAME"
     return None
 
@@ -79,7 +79,7 @@ def doubts(node: Node) -> Iterable[tuple[str, str]]:
         for literal in found.literals:
             if not isinstance(literal, str):
                 continue
-            if found.signal.name == "network.address" and not _is_address(literal):
+            if found.signal.name == "network.address" and not is_address(literal):
                 yield f"{literal!r} is no address", "write one as in 192.0.2.7 or 2001:db8::7"
             elif "*" in literal:
                 yield (
@@ -92,7 +92,8 @@ def doubts(node: Node) -> Iterable[tuple[str, str]]:
             yield "an entry stands twice in the list", "name each once"
 
 
-def _is_address(value: str) -> bool:
+def is_address(value: Any) -> bool:
+    """Tell whether a value is one address of a host."""
     try:
         return bool(ip_address(value))
     except ValueError:

@@ -103,7 +103,7 @@ MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "list of two kinds": ("cidrs: [192.0.2.0/24]", "cidrs: [192.0.2.0/24]\n    users: [a]", "office:\n    cidrs", "two lists"),
     "network with host bits": ("[192.0.2.0/24]", "[192.0.2.7/24]", "192.0.2.7/24", "bits after the prefix"),
     "network no network": ("[192.0.2.0/24]", "[head office]", "head office", "192.0.2.0/24"),
-    "country in small letters": ("cidrs: [192.0.2.0/24]", "countries: [no]", "no]", "two capitals"),
+    "country in small letters": ("cidrs: [192.0.2.0/24]", "countries: [no]", "no]", "did you mean NO?"),
     "list unknown in a condition": ("- listed: office", "- listed: lab", "listed: lab", "name it under lists"),
     "network list of users": ("cidrs: [192.0.2.0/24]", "users: [ann]", "office]}", "a list of cidrs"),
     "exception without expiry": ("        expires: 2026-12-01\n", "", "id: ann", "add a line expires"),

@@ -214,7 +214,7 @@ class TestLint:
         found = self.find(rule("a", "true", more=", mode: shadow, since: 2026-01-01"))
         assert found[0][0] == "warning"
         found = self.find(rule("a", "true", more=", mode: shadow, since: 2027-01-01"))
-        assert found == [("warning", "a is in shadow since a day to come")]
+        assert found == [("error", "a is in shadow since a day to come, 2027-01-01")]
 
     def test_exceptions_and_scopes_narrow_what_is_covered(self) -> None:
         scoped = rule("a", "true", then="allow", more=", scope: {clients: [app]}")
