@@ -46,7 +46,7 @@ def lint(policy: Policy, now: float, covered: Sequence[Coverage] | None) -> tupl
 
 def _rules(policy: Policy, now: float) -> Iterable[Finding]:
     space = Space(policy.rules)
-    above: list[Rule] = []
+    above: list[tuple[Rule, Union]] = []
     for rule in policy.rules:
         try:
             mine = space.matches(rule, now)
@@ -68,16 +68,16 @@ def _rules(policy: Policy, now: float) -> Iterable[Finding]:
                 "move it up, or delete it",
             )
         if rule.mode == "enforce":
-            above.append(rule)
+            above.append((rule, mine))
 
 
-def _covering(space: Space, mine: Union, above: Sequence[Rule], now: float) -> list[str]:
+def _covering(space: Space, mine: Union, above: Sequence[tuple[Rule, Union]], now: float) -> list[str]:
     """Return the rules that leave nothing of a rule, or an empty list where something is left or it is not known."""
     rest = mine
     names: list[str] = []
-    for rule in above:
+    for rule, theirs in above:
         try:
-            if not meet([rest, space.matches(rule, now)]):
+            if not meet([rest, theirs]):
                 continue
             rest = meet([rest, space.misses(rule, now)])
         except TooComplex:
