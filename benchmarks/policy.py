@@ -1,11 +1,10 @@
 """Microseconds per decision for 10, 50 and 500 rules, beside bare CEL over the same leaves in the same run.
 
-``python -m benchmarks.policy [--json FILE]``. Two kinds of leaves: ``plain`` ones (``signal op literal``), which the product
-answers itself, and ``general`` ones, for which it calls the engine. No rule is true, so every rule is looked at; each has
-two leaves of which the first decides in half of the rules. Two baselines evaluate exactly the leaves that must be evaluated
-and read the
-answers, without conditions, traces or values: ``dict`` hands the facts to each call, ``prepared`` makes one activation for
-all of them, which is the least that this library can be paid.
+``python -m benchmarks.policy [--json FILE]``. Three kinds of leaves: ``plain`` ones (``signal op literal``) and ``general`` ones
+(arithmetic and texts), which the product answers itself, and ``engine``, patterns and macros, for which it calls the engine. No
+rule is true, so every rule is looked at; each has two leaves of which the first decides in half of the rules. Two baselines
+evaluate exactly the leaves that must be evaluated and read the answers, without conditions, traces or values: ``dict`` hands
+the facts to each call, ``prepared`` makes one activation for all of them, which is the least that this library can be paid.
 """
 
 import argparse
@@ -29,6 +28,7 @@ FACTS: dict[str, Any] = {
     "keystroke.confidence": 0.7, "profile.state": "ready", "profile.samples": 40, "profile.confirmed": True,
     "provenance.password": "typed", "provenance.usual": "typed", "risk.probability": 0.003, "travel.speed": 12.0,
     "device.state": "known", "failures.device": 0, "time.unusual": 0.4,
+    "user.groups": ["staff", "board", "sales"],
 }  # fmt: skip
 TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING,
          "strings": cel.Type.List(cel.Type.STRING)}  # fmt: skip
@@ -36,6 +36,14 @@ TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, 
 
 def leaves_of(index: int, kind: str) -> tuple[str, str]:
     """Two leaves of one rule; the figures make every leaf another one."""
+    if kind == "engine":
+        firsts = (
+            f'client.id.matches("^client-{index}$")',
+            f'user.groups.exists(g, g == "group-{index}")',
+            f'!user.groups.all(g, g != "group-{index}")',
+            f'client.id.matches("x") && profile.samples > {index}',
+        )
+        return firsts[index % 4], f'user.groups[0] == "group-{index}"'
     if kind == "general":
         firsts = (
             f"keystroke.llr + 0.5 > {1.5 + index / 1000:.4f}",
@@ -103,7 +111,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     rows = []
-    for kind, rules in ((kind, rules) for kind in ("plain", "general") for rules in (10, 50, 500)):
+    for kind, rules in ((kind, rules) for kind in ("plain", "general", "engine") for rules in (10, 50, 500)):
         policy = parse(policy_of(rules, kind))
         prepared, with_dict, leaves = bare(policy)
         calls = prepared, with_dict, lambda made=policy: decide(made, FACTS, NOW)

@@ -1,9 +1,10 @@
 """What an expression comes to over the facts of a login: in the logic of the tree around it, whose unknown is no pass.
 
 CEL's own ``&&`` gives whichever of an error and a missing value it met first, and its arithmetic gives numbers that are not
-finite, for which ``!(x > 2.0)`` is true. So logic, comparisons, arithmetic on numbers and membership are answered here: an
-unknown operand makes an unknown, an error outweighs a missing value, and a number that is not finite is an error. Whatever else
-there is goes to the engine (``asked``), whole. ``tests/unit/test_policy_direct.py`` holds the two ways against each other.
+finite, for which ``!(x > 2.0)`` is true. So logic, comparisons, arithmetic, membership and the plain questions about texts are
+answered here: an unknown operand makes an unknown, an error outweighs a missing value, and a number that is not finite is an
+error. Whatever else there is goes to the engine (``asked``), whole. ``tests/unit/test_policy_direct.py`` holds the two ways
+against each other.
 """
 
 import math
@@ -60,13 +61,13 @@ def answer(node: Node, asked: Engine) -> Ask:
 
 def _computed(node: Node, parts: list[Ask]) -> Ask:
     if len(node.parts) == 1:
-        return _of_one(parts[0], _NEGATIVES[node.type] if node.name == NEGATIVE else float)
+        return _of_one(parts[0], _NEGATIVES[node.type] if node.name == NEGATIVE else _OF_ONE[node.name])
     other = node.parts[1]
     if node.name == IN:
         among = frozenset(part.value for part in other.parts)
         inside = _of_one(parts[0], lambda value: value in among) if other.kind == "list" else None
         return inside or _of_two(parts[0], parts[1], lambda value, entries: value in entries)
-    apply = COMPARE.get(node.name) or _ARITHMETIC[node.type][node.name]
+    apply = COMPARE.get(node.name) or _TEXTS.get(node.name) or _ARITHMETIC[node.type][node.name]
     if other.kind == "constant":
         return _of_one(parts[0], _with(apply, other.value))
     return _of_two(parts[0], parts[1], apply)
@@ -81,8 +82,10 @@ def is_native(node: Node) -> bool:
         return _is_membership(node)
     if node.name in COMPARE:
         return types[0] == types[1] and types[0] in COMPARED
-    if node.name in (NEGATIVE, "double"):
-        return types == ["int"] or (types == ["double"] and node.name == NEGATIVE)
+    if node.name in (NEGATIVE, "double", "size"):
+        return types[0] in {NEGATIVE: ("int", "double"), "double": ("int",), "size": ("string", "strings")}[node.name]
+    if node.name in _TEXTS:
+        return types == ["string", "string"]
     return node.name in _LOGIC or (node.name in _ARITHMETIC.get(node.type, {}) and types == [node.type, node.type])
 
 
@@ -191,9 +194,10 @@ def _by_the_engine(node: Node, asked: Engine) -> Ask:
         values = seen.values
         for name in signals:
             if values[name] is None:
-                break
-        else:
-            return ask_engine(seen)
+                return unknown(seen)
+        return ask_engine(seen)
+
+    def unknown(seen: Seen) -> Any:
         if not seen.broken.isdisjoint(signals):
             return ERROR
         if strict:
@@ -244,6 +248,13 @@ def _finite(value: float) -> Any:
 
 
 _NEGATIVES: dict[str, Callable[[Any], Any]] = {"int": lambda value: _whole(-value), "double": operator.neg}
+_OF_ONE: dict[str, Callable[[Any], Any]] = {"size": len, "double": float}
+# Texts are compared by code point, in Python as in CEL, and so counted.
+_TEXTS: dict[str, Callable[[Any, Any], bool]] = {
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+    "contains": operator.contains,
+}
 _ARITHMETIC: dict[str, dict[str, Callable[[Any, Any], Any]]] = {
     "int": {
         "_+_": lambda one, other: _whole(one + other),
@@ -258,4 +269,5 @@ _ARITHMETIC: dict[str, dict[str, Callable[[Any, Any], Any]]] = {
         "_*_": lambda one, other: _finite(one * other),
         "_/_": lambda one, other: _finite(one / other) if other else ERROR,
     },
+    "string": {"_+_": operator.add},
 }

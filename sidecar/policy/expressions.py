@@ -198,18 +198,18 @@ def _engine(checked: CheckedExpression, node: Node) -> Ask:
     """Return a part of an expression as a question to the engine: a value, or what kept it from one."""
     part = _environment.deserialize(checked.part(node))
     expected = _PYTHON.get(node.type)
+    certain = expected is bool or expected is int  # no error looks like one
 
     def ask(known: Known) -> Any:
-        said = part.eval(known.activation)
+        said = part.eval(known.prepared or known.activation)
         value = said.value()
-        if value.__class__ is expected:
-            if expected is bool or expected is int:
-                return value
-            if isinstance(value, float):
-                return value if math.isfinite(value) else ERROR
-        if said.type() != cel.Type.ERROR:
-            return value if expected is None or value.__class__ is expected else ERROR
-        return MISSING if str(value).startswith(_ABSENT) else ERROR
+        if certain and value.__class__ is expected:
+            return value
+        if said.type() == cel.Type.ERROR:
+            return MISSING if str(value).startswith(_ABSENT) else ERROR
+        if isinstance(value, float) and not math.isfinite(value):
+            return ERROR
+        return value if expected is None or value.__class__ is expected else ERROR
 
     return ask
 

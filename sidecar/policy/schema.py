@@ -39,7 +39,8 @@ def policy_schema() -> dict[str, Any]:
         "bands": _object(
             {
                 "keystroke": _object(
-                    {"mismatch_from": {"type": "number", "minimum": -6, "maximum": 6}}, required=("mismatch_from",)
+                    {"mismatch_from": {"type": "number", "exclusiveMinimum": -6, "exclusiveMaximum": 6}},
+                    required=("mismatch_from",),
                 )
             },
             required=("keystroke",),

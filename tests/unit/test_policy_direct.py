@@ -166,6 +166,8 @@ QUESTIONS = st.recursive(
             [
                 "profile.confirmed", "profile.confirmed == network.changed", "client.id in user.groups", "int(client.id) > 1",
                 'user.groups.exists(g, g == "a")', 'client.id.startsWith("a")', "size(user.groups) > failures.device",
+                "size(client.id) == 1",
+                'user.id.contains("a")', "(client.id + user.id).endsWith(user.id)", 'client.id.matches("^a")',
                 "double(client.id) > 0.5", '"a" in user.groups', 'client.id in ["a", "7"]', 'user.groups[failures.device] == "a"',
                 "user.groups.all(g, failures.device > 0 && int(g) > 0)", "user.groups == [client.id]",
             ]

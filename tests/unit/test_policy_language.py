@@ -148,6 +148,18 @@ class TestLists:
             assert told(decided(made, now=expires)) == ("r.on_missing", "step_up")
 
 
+def test_a_list_and_a_scope_of_many_are_looked_up_in_sets() -> None:
+    many = [f"u{number}" for number in range(3000)]
+    lists = f"  crowd: {{users: {many}, owner: hr, expires: never}}\n"
+    made = policy(rule("r", "step_up", when="all: [{listed: crowd}]"), lists=lists)
+    assert isinstance(made.lists["crowd"].entries, frozenset)
+    assert told(decided(made, user__id="u2999")) == ("r", "step_up")
+    assert told(decided(made, user__id="u3000")) == ("outcome.match", "allow")
+    scoped = policy(rule("r", "step_up", f"scope: {{groups: {many}}}"))
+    assert told(decided(scoped, user__groups=("x", "u1500"))) == ("r", "step_up")
+    assert told(decided(scoped, user__groups=("x",))) == ("outcome.match", "allow")
+
+
 class TestExceptions:
     RULE = rule(
         "ask",
