@@ -49,6 +49,7 @@ _UNSEEN = re.compile(
 YEARS = range(2000, 2100)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)")
+_QUOTED = re.compile("[\u2018\u2019\u201c\u201d\u201e\u00ab].*|\"[^\"]*\"|'[^']*'")
 _SMART_QUOTES = re.compile("[\u2018\u2019\u201c\u201d]")
 
 T = TypeVar("T")
@@ -264,6 +265,9 @@ class YamlReader:
             raise self.error(parent, key, message, "write it in plain characters")
         if not prose and value != value.strip():
             raise self.error(parent, key, f"{what or key} begins or ends with a blank", "take it away")
+        if not prose and _QUOTED.fullmatch(value):
+            hint = "take them away; quotes of YAML are straight, and stand once"
+            raise self.error(parent, key, f"{what or key} has quotes within", hint)
         return str(value)
 
     def texts(self, parent: CommentedMap, key: str) -> tuple[str, ...]:

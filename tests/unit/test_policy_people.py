@@ -46,6 +46,8 @@ REFUSED = {
     "user with a blank": (USERS, '["ann "]', '"ann', "begins or ends with a blank", "take it away"),
     "wildcard of users": (USERS, '["*@example.com"]', '"*@', "no wildcards", "name each user"),
     "blank user": (USERS, '["  "]', '"  "', "is blank", "write something"),
+    "user in typographic quotes": (USERS, "[\u201cann\u201d]", "\u201cann", "has quotes within", "straight"),
+    "user in two pairs of quotes": (USERS, "['\"ann\"']", "'\"ann", "has quotes within", "straight"),
     "user of no width": (USERS, '["an\\u200bn"]', '"an', "U+200B", "plain characters"),
     "user with a bell": (USERS, '["ann\\a"]', '"ann', "U+0007", "plain characters"),
     "client of no width": ("clients: [app]", 'clients: ["a\\u2060pp"]', '"a\\u', "U+2060", "plain characters"),
