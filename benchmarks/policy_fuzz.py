@@ -2,8 +2,8 @@
 
 Four kinds of input by turns: scratched policy files, expressions from a grammar and mutated ones, facts of every type over
 the shipped policies, scratched test files and signatures. Counted is what was refused or decided; anything else that is
-raised, an answer milder than the client's floor, or a call slower than ``--slow`` seconds ends the run with 1 and the
-input that did it.
+raised, an answer milder than the client's floor, an expression that answers otherwise than bare CEL or whose negation does
+not turn its answer round, or a call slower than ``--slow`` seconds ends the run with 1 and the input that did it.
 """
 
 import argparse
@@ -14,15 +14,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from cel_expr_python import cel
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sidecar.domain.decisions import strictness
 from sidecar.errors import PolicyInvalid
 from sidecar.policy.evaluate import decide
-from sidecar.policy.expressions import ExpressionInvalid, compile_leaf, known
+from sidecar.policy.expressions import ExpressionInvalid, Known, compile_leaf, known
 from sidecar.policy.language import Policy, parse
 from sidecar.policy.registry import SIGNALS, examples
-from sidecar.policy.shapes import impossible, shape
+from sidecar.policy.senseless import doubts, refuse_senseless
 from sidecar.policy.signature import sign, verify
 from sidecar.policy.testing import parse_cases
 from sidecar.shipped import policy_directory
@@ -56,7 +57,12 @@ def expression(draw: random.Random) -> str:
         value = draw.choice([*examples(signal), 1, 1.0, "a", True])
         literal = f'"{value}"' if isinstance(value, str) else str(value).lower()
         core = f"{draw.choice(['', '!', '('])}{signal.name} {draw.choice(['==', '!=', '<', '<=', '>', '>=', 'in'])} {literal}"
-        return core + draw.choice(["", ")", f" && {signal.name} == {literal}", " || 1 / 0 == 1", " ? true : false"])
+        other = draw.choice(
+            ["profile.confirmed", "int(user.id) > 1", "travel.speed / session.age < 2.0", "failures.device % 2 == 1"]
+        )
+        return core + draw.choice(
+            ["", ")", f" && {signal.name} == {literal}", f" || {other}", f" && !({other})", " ? true : false"]
+        )
     parts = [*TOKENS, *SIGNALS]
     return "".join(draw.choice(parts) for _ in range(draw.randint(1, 25)))
 
@@ -71,6 +77,18 @@ def facts(draw: random.Random) -> dict[str, Any]:
         elif chance < 0.85:
             found[name] = draw.choice(ODD)
     return found
+
+
+TYPES = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "double": cel.Type.DOUBLE, "string": cel.Type.STRING,
+         "strings": cel.Type.List(cel.Type.STRING)}  # fmt: skip
+ENVIRONMENT = cel.NewEnv(variables={name: TYPES[signal.type] for name, signal in SIGNALS.items()})
+
+
+def bare(text: str, seen: Known) -> str:
+    """What the engine alone says: true, false or unknown."""
+    given = {name: value for name, value in seen.values.items() if value is not None}
+    said = ENVIRONMENT.compile(text).eval(data=given).value()
+    return str(said).lower() if isinstance(said, bool) else "unknown"
 
 
 def kinds(policies: list[tuple[str, Policy]], cases: list[str]) -> dict[str, Kind]:
@@ -93,14 +111,23 @@ def kinds(policies: list[tuple[str, Policy]], cases: list[str]) -> dict[str, Kin
 
     def an_expression(draw: random.Random) -> str:
         text = expression(draw)
-        found = shape(text)
-        if found is not None:
-            impossible(found)
         try:
             leaf = compile_leaf(text)
         except ExpressionInvalid:
             return "refused"
-        return leaf.evaluate(known(facts(draw), NOW)).result
+        try:
+            refuse_senseless(leaf)
+            list(doubts(leaf.node))
+        except ExpressionInvalid:
+            pass
+        seen = known(facts(draw), NOW)
+        found = leaf.evaluate(seen).result
+        turned = compile_leaf(f"!({text})").evaluate(seen).result
+        if turned != {"true": "false", "false": "true"}.get(found, found):
+            raise AssertionError(f"{text} is {found}, and its negation {turned}")
+        if found in ("true", "false") and (engines := bare(text, seen)) not in (found, "unknown"):
+            raise AssertionError(f"{text} is {found}, and to the engine {engines}")
+        return found
 
     def a_decision(draw: random.Random) -> str:
         given = facts(draw)

@@ -35,12 +35,12 @@ def lint(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
     now: Moment = None,
 ) -> None:
-    """Name mistakes, unreachable, contradictory and untested rules, and what expires; exit code 1 on errors."""
+    """Name mistakes, failing tests, unreachable, contradictory and untested rules, and what expires; exit code 1 on errors."""
     from sidecar.drafting.files import suites_beside
     from sidecar.errors import PolicyInvalid
     from sidecar.policy.language import load
     from sidecar.policy.lint import lint as look_over
-    from sidecar.policy.testing import coverage, run
+    from sidecar.policy.testing import contradictions, coverage, run
 
     failing = 0
     for path in policies:
@@ -48,10 +48,22 @@ def lint(
             policy = load(path)
             suites = suites_beside(path)
         except PolicyInvalid as error:
-            typer.echo(_as_finding(error.message))
+            for line in error.message.splitlines():
+                typer.echo(_as_finding(line))
             failing += 1
             continue
-        covered = coverage(policy, run(policy, suites)) if suites else None
+        results = run(policy, suites)
+        covered = coverage(policy, results) if suites else None
+        for result in results:
+            at = result.case.at
+            for failure in result.failures:
+                hint = "mend the policy or the case"
+                typer.echo(f"{result.suite}:{at.line}:{at.column}: error: {result.case.name}: {failure}; hint: {hint}")
+                failing += 1
+        for suite, case, said in contradictions(policy, suites):
+            hint = "write facts that can come together"
+            typer.echo(f"{suite.file}:{case.at.line}:{case.at.column}: warning: {case.name}: {said}; hint: {hint}")
+            failing += strict
         for finding in look_over(policy, moment(now), covered):
             typer.echo(finding.line(str(path)))
             failing += finding.severity == "error" or (strict and finding.severity == "warning")
@@ -61,8 +73,8 @@ def lint(
 
 def _as_finding(message: str) -> str:
     """Put the word "error" where the other findings have theirs: after file, line and column."""
-    file, line, column, said = message.split(":", 3)
-    return f"{file}:{line}:{column}: error:{said}"
+    parts = message.split(":", 3)
+    return ":".join([*parts[:3], " error", *parts[3:]]) if len(parts) == 4 else message
 
 
 @app.command("test")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sidecar.domain.decisions import Consequence, Facts, strictness
 from sidecar.policy.bands import rebanded
 from sidecar.policy.evaluate import decide
-from sidecar.policy.language import Policy
+from sidecar.policy.model import Policy
 from sidecar.policy.testing import verb
 
 T = TypeVar("T")

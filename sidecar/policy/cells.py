@@ -1,9 +1,9 @@
 """What can be proven about conditions: each signal's values fall into finitely many cells that no leaf tells apart.
 
-A leaf of a plain form (``shapes``) is true on some cells of its signal, false on others, and unknown on the cell
-"missing". Any other leaf is a signal of its own with the cells true, false and missing; that makes proofs of "cannot be"
-weaker, never wrong. A condition becomes a union of conjunctions over cells, and questions about rules become questions
-whether such a union is empty.
+A comparison of a plain form (``shapes``) is true on some cells of its signal, false on others, and unknown on the cell
+"missing"; ``&&``, ``||`` and ``!`` inside a leaf are those of the tree around it. Anything else is a signal of its own with the
+cells true, false and missing; that makes proofs of "cannot be" weaker, never wrong. A condition becomes a union of
+conjunctions over cells, and questions about rules become questions whether such a union is empty.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from sidecar.policy.answers import AND, NOT, OR
 from sidecar.policy.expressions import Leaf
-from sidecar.policy.language import Condition, Part, Policy, Rule, walk
-from sidecar.policy.membership import OneOf
+from sidecar.policy.membership import Listed, OneOf
+from sidecar.policy.model import Condition, Part, Rule, walk
 from sidecar.policy.registry import SIGNALS, Signal
 from sidecar.policy.shapes import Comparison, shape
+from sidecar.policy.syntax import Node
 
 MOST_CONJUNCTIONS = 4096
 
 Asked = Literal["true", "false", "not true", "not false"]
-Conjunction = Mapping[str, int]
+Atom = Node | Listed | OneOf
+Conjunction = Mapping[object, int]
 Union = tuple[Conjunction, ...]
 _FLIPPED: dict[Asked, Asked] = {
     "true": "false",
@@ -38,33 +41,33 @@ class TooComplex(Exception):
 class Masks:
     """Bit masks over the cells of one signal: where a leaf is true, where false, and all cells there are."""
 
-    key: str
+    key: object
     true: int
     false: int
     every: int
 
 
 class Space:
-    """The cells of every signal that the leaves of some policies read."""
+    """The cells of every signal that the leaves of some rules read."""
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
+    def __init__(self, rules: Iterable[Rule]) -> None:
         compared: dict[str, list[Comparison]] = {}
-        for policy in policies:
-            for leaf in leaves_of(policy):
-                found = comparison(leaf)
-                if found is not None:
-                    compared.setdefault(found.signal.name, []).append(found)
+        for rule in rules:
+            for leaf in leaves_of(rule):
+                for atom in atoms(leaf):
+                    found = comparison(atom)
+                    if found is not None:
+                        compared.setdefault(found.signal.name, []).append(found)
         self._values = {name: _representatives(SIGNALS[name], found) for name, found in compared.items()}
 
-    def masks(self, part: Part) -> Masks:
-        """Return where a leaf or a look-up is true and false."""
-        if isinstance(part, Condition):
-            raise TypeError("a condition has no masks of its own")
-        if isinstance(part, Leaf) and part.text.strip() in ("true", "false"):
-            return Masks("always", int(part.text.strip() == "true"), int(part.text.strip() == "false"), 1)
-        found = comparison(part)
+    def masks(self, atom: Atom) -> Masks:
+        """Return where a look-up, or a part of a leaf without logic in it, is true and false."""
+        if isinstance(atom, Node) and atom.kind == "constant":
+            return Masks("always", int(atom.value is True), int(atom.value is False), 1)
+        found = comparison(atom)
         if found is None:
-            return Masks(f"({part.text})", 1, 2, 7)
+            key = atom if isinstance(atom, Node) else f"({atom.text})"
+            return Masks(key, 1, 2, 7)
         values = self._values[found.signal.name]
         true = sum(1 << index for index, value in enumerate(values) if found.true_of(value))
         known = (1 << len(values)) - 1
@@ -73,18 +76,30 @@ class Space:
     def union(self, part: Part, asked: Asked) -> Union:
         """Return the cases in which a condition comes out as asked. Raises TooComplex."""
         if not isinstance(part, Condition):
-            masks = self.masks(part)
-            wanted = {
-                "true": masks.true,
-                "false": masks.false,
-                "not true": masks.every & ~masks.true,
-                "not false": masks.every & ~masks.false,
-            }[asked]
-            return ({masks.key: wanted},) if wanted else ()
+            return self._inside(part.node if isinstance(part, Leaf) else part, asked)
         if part.joint == "not":
             return self.union(part.parts[0], _FLIPPED[asked])
         unions = [self.union(child, asked) for child in part.parts]
         return meet(unions) if (part.joint == "all") == (asked in ("true", "not false")) else join(unions)
+
+    def _inside(self, atom: Atom, asked: Asked) -> Union:
+        if isinstance(atom, Node) and atom.kind == "call" and atom.name in (AND, OR, NOT):
+            if atom.name == NOT:
+                return self._inside(atom.parts[0], _FLIPPED[asked])
+            unions = [self._inside(part, asked) for part in atom.parts]
+            return meet(unions) if (atom.name == AND) == (asked in ("true", "not false")) else join(unions)
+        masks = self.masks(atom)
+        wanted = {
+            "true": masks.true,
+            "false": masks.false,
+            "not true": masks.every & ~masks.true,
+            "not false": masks.every & ~masks.false,
+        }[asked]
+        return ({masks.key: wanted},) if wanted else ()
+
+    def condition(self, rule: Rule, asked: Asked) -> Union:
+        """Return the cases in which scope and condition of a rule come out as asked, whoever is excepted."""
+        return self.union(Condition("all", (*([rule.scope] if rule.scope else []), rule.when)), asked)
 
     def matches(self, rule: Rule, now: float) -> Union:
         """Return the cases in which a rule is true: in scope, its condition true, and nobody excepted."""
@@ -129,9 +144,9 @@ class Space:
 
 def meet(unions: Sequence[Union]) -> Union:
     """Return the cases that lie in all of several unions. Raises TooComplex."""
-    found: list[dict[str, int]] = [{}]
+    found: list[dict[object, int]] = [{}]
     for union in unions:
-        merged: list[dict[str, int]] = []
+        merged: list[dict[object, int]] = []
         for one in found:
             for other in union:
                 both = _both(one, other)
@@ -151,7 +166,7 @@ def join(unions: Sequence[Union]) -> Union:
     return found
 
 
-def _both(one: Conjunction, other: Conjunction) -> dict[str, int] | None:
+def _both(one: Conjunction, other: Conjunction) -> dict[object, int] | None:
     merged = dict(one)
     for key, mask in other.items():
         merged[key] = merged.get(key, mask) & mask
@@ -160,20 +175,35 @@ def _both(one: Conjunction, other: Conjunction) -> dict[str, int] | None:
     return merged
 
 
-def leaves_of(policy: Policy) -> Iterable[Part]:
-    """Yield every leaf and look-up of a policy."""
-    for rule in policy.rules:
-        for part in (rule.scope, rule.when, *(found.who for found in rule.exceptions)):
-            if part is not None:
-                yield from walk(part)
+def leaves_of(rule: Rule) -> Iterable[Part]:
+    """Yield every leaf and look-up of a rule."""
+    for part in (rule.scope, rule.when, *(found.who for found in rule.exceptions)):
+        if part is not None:
+            yield from walk(part)
 
 
-def comparison(part: Part) -> Comparison | None:
-    """Return what a leaf compares, where cells can tell: not for an order of texts, nor for values in a list."""
-    if isinstance(part, OneOf):
-        signal = SIGNALS[part.signal]
-        return Comparison(signal, "in", part.wanted) if signal.type == "string" else None
-    found = shape(part.text) if isinstance(part, Leaf) else None
+def atoms(part: Part) -> Iterable[Atom]:
+    """Yield what a leaf joins by its own ``&&``, ``||`` and ``!``; a look-up is one by itself."""
+    if isinstance(part, Leaf):
+        yield from _atoms(part.node)
+    elif not isinstance(part, Condition):
+        yield part
+
+
+def _atoms(node: Node) -> Iterable[Node]:
+    if node.kind == "call" and node.name in (AND, OR, NOT):
+        for part in node.parts:
+            yield from _atoms(part)
+    else:
+        yield node
+
+
+def comparison(atom: Atom) -> Comparison | None:
+    """Return what is compared, where cells can tell: not for an order of texts, nor for values in a list."""
+    if isinstance(atom, OneOf):
+        signal = SIGNALS[atom.signal]
+        return Comparison(signal, "in", atom.wanted) if signal.type == "string" else None
+    found = shape(atom) if isinstance(atom, Node) else None
     if found is None or found.operator == "holds" or found.signal.type == "strings":
         return None
     if found.signal.type == "string" and found.operator not in ("==", "!=", "in"):

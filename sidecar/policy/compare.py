@@ -3,13 +3,18 @@
 Where two conditions cannot be proven equal or different (``cells``), their texts are compared and the change says so.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from sidecar.domain.decisions import Consequence, strictness
 from sidecar.policy.cells import Space, TooComplex, Union, meet
-from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Part, Policy, Rule, readable_moment
+from sidecar.policy.model import ON_ERROR_OF_THE_FILE, Condition, Part, Policy, Rule, readable_moment
+
+MOST_PAIRS = 2000  # of rules that changed places; nobody reads more
+MOST_COUNTED = 100_000
 
 Direction = Literal["stricter", "milder", "other"]
 
@@ -34,6 +39,11 @@ def differences(old: Policy, new: Policy, now: float) -> tuple[Change, ...]:
 
 
 def _figures(old: Policy, new: Policy) -> Iterable[Change]:
+    if old.id != new.id:
+        yield Change("id", f"{new.id}, was {old.id}; stands in every decision", "other")
+    if old.behavior_may_deny != new.behavior_may_deny:
+        told = "may" if new.behavior_may_deny else "may no longer"
+        yield Change("behavior_may_deny", f"behaviour alone {told} deny", "other")
     if old.mismatch_from != new.mismatch_from:
         direction: Direction = "milder" if new.mismatch_from > old.mismatch_from else "stricter"
         message = f"typing counts as a mismatch from {new.mismatch_from:g}, was {old.mismatch_from:g}"
@@ -51,6 +61,8 @@ def _lists(old: Policy, new: Policy) -> Iterable[Change]:
         if before is None or after is None:
             yield Change(subject, "added" if before is None else "removed", "other")
             continue
+        if before.kind != after.kind:
+            yield Change(subject, f"holds {after.kind}, held {before.kind}", "other")
         gone, come = set(before.entries) - set(after.entries), set(after.entries) - set(before.entries)
         for entries, word in ((come, "added"), (gone, "removed")):
             if entries:
@@ -69,34 +81,64 @@ def _outcomes(old: Policy, new: Policy) -> Iterable[Change]:
 def _rules(old: Policy, new: Policy, now: float) -> Iterable[Change]:
     before = {rule.id: rule for rule in old.rules}
     after = {rule.id: rule for rule in new.rules}
-    space = Space([old, new])
+    space = Space([*old.rules, *new.rules])
     for rule_id in dict.fromkeys([*before, *after]):
         subject = f"rule {rule_id}"
         if rule_id not in after:
-            yield Change(subject, f"removed; it said {words(before[rule_id].then)}", "other")
+            said = words(before[rule_id].then)
+            yield Change(subject, f"removed; it said {said}", _opposite(_effect(before[rule_id], old)))
         elif rule_id not in before:
             shadow = " in shadow" if after[rule_id].mode == "shadow" else ""
-            yield Change(subject, f"added{shadow}: {words(after[rule_id].then)}", "other")
+            yield Change(subject, f"added{shadow}: {words(after[rule_id].then)}", _effect(after[rule_id], new))
         else:
-            yield from _rule(subject, before[rule_id], after[rule_id], space)
+            yield from _rule(subject, (before[rule_id], old), (after[rule_id], new), space)
     yield from _order(old, new, space, now)
 
 
-def _rule(subject: str, old: Rule, new: Rule, space: Space) -> Iterable[Change]:
+def _effect(rule: Rule, policy: Policy) -> Direction:
+    """Say what a rule that was not there does to those that it matches: held against all that could be said without it."""
+    if rule.mode == "shadow":
+        return "other"
+    below = [other.then for other in policy.rules[policy.rules.index(rule) + 1 :] if other.mode == "enforce"]
+    said = [strictness(then) for then in (*below, *policy.outcomes.values())]
+    mine = strictness(rule.then)
+    if mine >= max(said):
+        return "stricter"
+    floors = [found for found in (rule.on_error, rule.on_missing) if found not in (None, ON_ERROR_OF_THE_FILE)]
+    return "milder" if mine <= min(said) and not floors else "other"
+
+
+def _opposite(direction: Direction) -> Direction:
+    turned: dict[Direction, Direction] = {"stricter": "milder", "milder": "stricter", "other": "other"}
+    return turned[direction]
+
+
+def _rule(subject: str, before: tuple[Rule, Policy], after: tuple[Rule, Policy], space: Space) -> Iterable[Change]:
+    old, new = before[0], after[0]
     if old.mode != new.mode:
-        yield Change(subject, f"mode {new.mode}, was {old.mode}", "other")
+        direction = _effect(*after) if new.mode == "enforce" else _opposite(_effect(*before))
+        yield Change(subject, f"mode {new.mode}, was {old.mode}", direction)
     if old.then != new.then:
         yield Change(subject, f"then {words(new.then)}, was {words(old.then)}", _direction(old.then, new.then))
-    for name, before, after in (
+    for name, was, now_is in (
         ("on_error", old.on_error, new.on_error),
         ("on_missing", old.on_missing, new.on_missing),
     ):
-        if before != after:
-            yield Change(subject, f"{name} {_least(after)}, was {_least(before)}", "other")
+        if was != now_is:
+            ranks = _floor(was, before[1]), _floor(now_is, after[1])
+            told: Direction = "other" if ranks[0] == ranks[1] else "stricter" if ranks[1] > ranks[0] else "milder"
+            yield Change(subject, f"{name} {_least(now_is)}, was {_least(was)}", told)
     matches = _matches(old, new, space)
     if matches:
         yield Change(subject, f"{matches}: {text(new)}, was {text(old)}", _when_direction(matches, new))
     yield from _exceptions(subject, old, new)
+
+
+def _floor(found: Consequence | None, policy: Policy) -> int:
+    """Rank a floor: asking for nothing below all verbs."""
+    if found is None:
+        return -1
+    return strictness(policy.outcomes["error"] if found is ON_ERROR_OF_THE_FILE else found)
 
 
 def _when_direction(matches: str, new: Rule) -> Direction:
@@ -136,7 +178,9 @@ def _exceptions(subject: str, old: Rule, new: Rule) -> Iterable[Change]:
     after = {found.id: found for found in new.exceptions}
     for name in dict.fromkeys([*before, *after]):
         if name not in after or name not in before:
-            yield Change(subject, f"exception {name} {'added' if name in after else 'removed'}", "other")
+            asks: Direction = "stricter" if strictness(new.then) >= 2 else "other"
+            direction = _opposite(asks) if name in after else asks
+            yield Change(subject, f"exception {name} {'added' if name in after else 'removed'}", direction)
             continue
         if before[name].expires != after[name].expires:
             moments = _moment(after[name].expires), _moment(before[name].expires)
@@ -151,16 +195,56 @@ def _order(old: Policy, new: Policy, space: Space, now: float) -> Iterable[Chang
     """Name pairs of rules that changed places, where a login can meet both and they ask for different things."""
     place = {rule.id: index for index, rule in enumerate(old.rules)}
     kept = [rule for rule in new.rules if rule.id in place]
-    for index, first in enumerate(kept):
-        for second in kept[index + 1 :]:
-            if place[first.id] > place[second.id] and first.then != second.then and _overlap(first, second, space, now):
-                message = f"now stands before {second.id}; a login that meets both gets {words(first.then)}"
-                yield Change(f"rule {first.id}", message, _direction(second.then, first.then))
+    places = [place[rule.id] for rule in kept]
+    swapped = _swapped(places)
+    unions: dict[str, Union | None] = {}
+    for first, second in ((kept[one], kept[other]) for one, other in islice(swapped, MOST_PAIRS)):
+        if first.then != second.then and _overlap(first, second, space, now, unions):
+            message = f"now stands before {second.id}; a login that meets both gets {words(first.then)}"
+            yield Change(f"rule {first.id}", message, _direction(second.then, first.then))
+    more = sum(1 for _ in islice(swapped, MOST_COUNTED))
+    if more:
+        count = f"{more:,}" if more < MOST_COUNTED else f"more than {more:,}"
+        yield Change("order of rules", f"{count} further pairs changed places; they were not compared", "other")
 
 
-def _overlap(first: Rule, second: Rule, space: Space, now: float) -> bool:
+def _swapped(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs that stand the other way round now. Two that were not moved never are: most are not looked at."""
+    moved = _moved(places)
+    for one in range(len(places)):
+        others = range(one + 1, len(places)) if one in moved else [other for other in moved if other > one]
+        yield from ((one, other) for other in sorted(others) if places[one] > places[other])
+
+
+def _moved(places: Sequence[int]) -> set[int]:
+    """Return as few as possible without which the order is the old one: all but a longest rising subsequence."""
+    tails: list[int] = []  # places that end the best run of each length, and below where in the list they stand
+    ends: list[int] = []
+    before: list[int | None] = []
+    for index, place in enumerate(places):
+        length = bisect_left(tails, place)
+        before.append(ends[length - 1] if length else None)
+        tails[length : length + 1] = [place]
+        ends[length : length + 1] = [index]
+    stayed: set[int] = set()
+    at = ends[-1] if ends else None
+    while at is not None:
+        stayed.add(at)
+        at = before[at]
+    return set(range(len(places))) - stayed
+
+
+def _overlap(first: Rule, second: Rule, space: Space, now: float, unions: dict[str, Union | None]) -> bool:
+    found = []
+    for rule in (first, second):
+        if rule.id not in unions:
+            try:
+                unions[rule.id] = space.matches(rule, now)
+            except TooComplex:
+                unions[rule.id] = None
+        found.append(unions[rule.id])
     try:
-        return bool(meet([space.matches(first, now), space.matches(second, now)]))
+        return None in found or bool(meet([union for union in found if union is not None]))
     except TooComplex:
         return True
 

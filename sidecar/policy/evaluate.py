@@ -4,13 +4,15 @@ Precedence, from first to last:
 
 1. Enforced rules in the order of the file; the first that is true decides. If none is, ``outcomes`` decides.
 2. A rule that met an error or a missing value before that sets a floor (``on_error``, ``on_missing``): the answer is at
-   least that strict. An exception that cannot be decided counts as not granted.
+   least that strict. An exception that cannot be decided counts as not granted. What is asked for by name, an acr or a
+   factor, is never lost to what asks for less (``_strictest``).
 3. The client's own floor: no answer is milder than it.
 
 A rule in shadow changes nothing; the verdict says what each would have changed, had it alone been enforced.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from sidecar.domain.decisions import (
@@ -27,7 +29,7 @@ from sidecar.domain.decisions import (
     strictness,
 )
 from sidecar.policy.expressions import Known, known
-from sidecar.policy.language import ON_ERROR_OF_THE_FILE, Condition, Policy, Rule, outcome_key
+from sidecar.policy.model import FACTORS, ON_ERROR_OF_THE_FILE, Condition, Policy, Rule, outcome_key
 
 FLOORS = {
     "trust": Consequence(Action.ALLOW, trust=True),
@@ -97,12 +99,57 @@ def _answer(policy: Policy, decisive: Rule | None, seen: Known) -> Floor:
 
 
 def _settled(chosen: Floor, floors: Sequence[Floor], seen: Known) -> Floor:
-    """Raise an answer to the floors that rules set, and to the client's own."""
-    for floor in floors:
-        if strictness(floor.consequence) > strictness(chosen.consequence):
-            chosen = floor
+    """Raise an answer to the floors that rules set, and to the client's own. ``floors``: in the order of the file."""
+    found = _strictest([*floors, chosen]) if floors else chosen
     own = client_floor("unreadable" if "client.floor" in seen.broken else seen.values["client.floor"])
-    return own if strictness(own.consequence) > strictness(chosen.consequence) else chosen
+    if strictness(own.consequence) > strictness(found.consequence):
+        found = own
+    kept = chosen.consequence.effects
+    if found is chosen or not kept:
+        return found
+    more = tuple(effect for effect in found.consequence.effects if effect not in kept)
+    return Floor(found.name, replace(found.consequence, effects=(*kept, *more)))
+
+
+def _strictest(found: Sequence[Floor]) -> Floor:
+    """Return the strictest of several answers, the last of which was chosen and the others are floors above it.
+
+    Of several that ask for a second factor, each that is named stands: the acr of one and the factor of another are both
+    asked for, and of two the stronger: the greater number, or the class of higher rank in ``FACTORS``; where neither is
+    known to be stronger the first in the file. Who asks for any factor is content with whatever is named.
+    """
+    most = max(strictness(one.consequence) for one in found)
+    strictest = [one for one in found if strictness(one.consequence) == most]
+    acr = max((one.consequence.acr_values for one in strictest), key=_rank_of_acr)
+    factor = max((one.consequence.factor for one in strictest), key=_rank_of_factor)
+    if acr is not None and _rank_of_factor(factor) == 0:
+        factor = None
+
+    def has_all(one: Floor) -> bool:
+        return (one.consequence.acr_values, one.consequence.factor) == (acr, factor)
+
+    chosen = strictest[-1] if strictest[-1] is found[-1] else strictest[0]
+    if has_all(chosen):
+        return chosen
+    names = (one for one in strictest if has_all(one) or _names_a_part(one.consequence, acr, factor))
+    first = next(names)
+    return Floor(first.name, replace(first.consequence, acr_values=acr, factor=factor))
+
+
+def _names_a_part(consequence: Consequence, acr: str | None, factor: str | None) -> bool:
+    return (acr is not None and consequence.acr_values == acr) or (factor is not None and consequence.factor == factor)
+
+
+def _rank_of_acr(acr: str | None) -> int:
+    """Rank acrs: a number by its size, as levels of assurance are written; any other name below them."""
+    if acr is None:
+        return -2
+    return int(acr) if acr.isascii() and acr.isdecimal() else -1
+
+
+def _rank_of_factor(factor: str | None) -> int:
+    """Rank factors by class; one that is not known as the middle ones."""
+    return -1 if factor is None else FACTORS.get(factor, 2)
 
 
 def client_floor(told: SignalValue) -> Floor:
@@ -119,7 +166,7 @@ def _would(found: _InShadow, answer: Floor, floors: Sequence[Floor], seen: Known
     if found.reached and found.trace.result == "true":
         would = _settled(Floor(found.rule.id, found.rule.then), [*floors[: found.floors], *found.own], seen)
     elif found.reached:
-        would = _settled(answer, [*floors, *found.own], seen)
+        would = _settled(answer, [*floors[: found.floors], *found.own, *floors[found.floors :]], seen)
     changed = would.consequence != chosen.consequence
     return ShadowVerdict(found.rule.id, found.trace.result, found.reached, would.consequence, changed)
 

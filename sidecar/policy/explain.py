@@ -9,7 +9,7 @@ from sidecar.policy.bands import rebanded
 from sidecar.policy.compare import words
 from sidecar.policy.evaluate import decide
 from sidecar.policy.expressions import known
-from sidecar.policy.language import Policy, readable_moment
+from sidecar.policy.model import Policy, readable_moment
 from sidecar.policy.registry import SIGNALS
 
 _SIGNS = {"true": "+", "false": "-", "missing": "?", "error": "!"}

@@ -1,12 +1,14 @@
 """CEL behind one small door: compile a leaf against the signal registry, evaluate it to one of four truths.
 
-The official engine reports run-time errors as values, not exceptions, and accepts ``has()`` on flat names in a way that
-reads well and means nothing; both are dealt with here. A number that is missing, not finite or of another type than the
-registry says never reaches it: ``!(x > 0.5)`` would be true for NaN.
+The official engine checks names and types of every leaf and answers what ``answers`` does not. It reports run-time errors as
+values, not exceptions, and accepts ``has()`` on flat names in a way that reads well and means nothing; both are dealt with here.
+A number that is missing, not finite or of another type than the registry says never reaches it, nor does arithmetic that could
+make one: ``!(x > 0.5)`` would be true for NaN.
 """
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,8 +17,11 @@ from typing import Any
 from cel_expr_python import cel
 
 from sidecar.domain.decisions import Facts, LeafTrace, SignalValue, Truth
+from sidecar.policy.advice import advice
+from sidecar.policy.answers import ERROR, MISSING, Ask, answer, is_native
 from sidecar.policy.registry import SIGNALS, SignalType
 from sidecar.policy.shapes import direct, shape
+from sidecar.policy.syntax import CheckedExpression, Node
 
 MAX_LENGTH = 2000
 _TYPES = {
@@ -28,7 +33,6 @@ _TYPES = {
 }
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 _POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
-_UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
 _ABSENT = "UNKNOWN: No value with name"
 _INT64 = 2**63
 _environment = cel.NewEnv(variables={name: _TYPES[signal.type] for name, signal in SIGNALS.items()})
@@ -83,22 +87,7 @@ class Known:
         return self.prepared
 
 
-# Slips of the pen from other languages, and what CEL writes instead.
-_LOOKS_LIKE = 'CEL expressions look like: keystroke.outcome == "mismatch"'
-_SLIPS = (
-    (re.compile("[\u2018\u2019\u201c\u201d]"), "write straight quotes"),
-    (re.compile(r"^\s*$"), "the expression is empty; write one, or take the line out"),
-    (re.compile(r"\b(?:and|or|not)\b", re.IGNORECASE), "CEL writes && for and, || for or, ! for not"),
-    (re.compile(r"=>|=<|<>|==="), "CEL compares with ==, !=, <, <=, >, >="),
-    (re.compile(r"(?<![=!<>])=(?!=)"), "== compares; a single = means nothing here"),
-    (re.compile(r"\d\s*%"), "shares are numbers from 0.0 to 1.0, without a percent sign"),
-    (
-        re.compile(r"\b(?:is|like|between|contains)\b", re.IGNORECASE),
-        _LOOKS_LIKE + '; texts: x.contains("a"), x.startsWith("a")',
-    ),
-)
-_PATTERN = re.compile(r"""\.matches\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*\)""")
-_DECIMAL = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:[eE][+-]?\d+)")
+_PYTHON: dict[str, type] = {"bool": bool, "int": int, "double": float, "string": str}
 
 
 def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Known:
@@ -122,14 +111,16 @@ def known(facts: Facts, now: float, names: Iterable[str] = tuple(SIGNALS)) -> Kn
 class Leaf:
     """One compiled expression, the signals it reads, and where it stands.
 
-    ``_direct``: for ``signal op literal`` and membership, the same question as a plain function of the signal's value, which
-    takes a fraction of a call into the engine. The engine has compiled and type-checked the text all the same.
+    ``node``: what it says, as a tree; ``ask_part`` makes a question of a part of it. ``_direct``: for ``signal op literal`` and
+    membership, the same question as a plain function of the signal's value, which takes a fraction of the time.
     """
 
     text: str
     signals: tuple[str, ...]
     at: Place
-    _compiled: Any
+    node: Node
+    ask_part: Callable[[Node], Ask]
+    _ask: Ask
     _direct: Callable[[Any], bool] | None = None
 
     def evaluate(self, known: Known) -> LeafTrace:
@@ -151,89 +142,111 @@ class Leaf:
         return "true" if true_of(value) else "false"
 
     def _asked(self, known: Known) -> Truth:
-        said = self._compiled.eval(known.activation).value()
-        return "true" if said is True else "false" if said is False else self._undecided(said, known)
-
-    def _undecided(self, said: object, known: Known) -> Truth:
-        """Tell a missing value from an error. Signals of a wrong type were withheld, so they look missing to CEL."""
-        if not known.broken.isdisjoint(self.signals) or not str(said).startswith(_ABSENT):
-            return "error"
-        return "missing"
+        said = self._ask(known)
+        return "true" if said is True else "false" if said is False else "missing" if said is MISSING else "error"
 
 
 def compile_leaf(text: str, at: Place = Place(1, 1)) -> Leaf:
     """Compile one boolean expression. Raises ExpressionInvalid with column and hint."""
-    compiled, names, plain = _compiled(text)
-    return Leaf(text, names, at, compiled, plain)
+    node, ask_part, ask, plain = _compiled(text)
+    return Leaf(text, node.signals, at, node, ask_part, ask, plain)
 
 
 @lru_cache(maxsize=4096)
-def _compiled(text: str) -> tuple[Any, tuple[str, ...], Callable[[Any], bool] | None]:
-    if len(text) > MAX_LENGTH:
-        raise ExpressionInvalid(f"longer than {MAX_LENGTH} characters", 1, "split it over all: and any:")
-    if not text.isprintable():
-        raise ExpressionInvalid(
-            "holds characters that cannot be printed", 1, "write it on one line, in plain characters"
-        )
-    bare = _STRINGS.sub('""', text)
-    if zero := re.search(r"\\(?:0{1,3}|x00|u0000|U00000000)", text):
-        raise ExpressionInvalid("a text cannot hold a zero byte", zero.start() + 1, "leave it out")
-    if re.search(r"\bhas\s*\(", bare):
-        raise ExpressionInvalid("has() means nothing here", text.find("has") + 1, "missing signals are handled for you")
+def _compiled(text: str) -> tuple[Node, Callable[[Node], Ask], Ask, Callable[[Any], bool] | None]:
+    bare = _written(text)
     try:
         compiled = _environment.compile(text)
     except RuntimeError as error:
         raise _invalid(str(error), bare) from None
-    _refuse_patterns(text)
     if compiled.return_type() != cel.Type.BOOL:
         raise ExpressionInvalid("the expression is not a yes-or-no question", 1, "compare the signal with a value")
-    plain = shape(text)
-    return compiled, _names(compiled.serialize()), direct(plain) if plain else None
+    checked = CheckedExpression(compiled.serialize())
+    _refuse_numbers(checked.root)
+
+    def ask_part(node: Node) -> Ask:
+        return answer(node, lambda part: _engine(checked, part))
+
+    plain = shape(checked.root)
+    return checked.root, ask_part, ask_part(checked.root), direct(plain) if plain else None
 
 
-def _names(serialized: bytes) -> tuple[str, ...]:
-    """Return the signals that a checked expression refers to.
+def _written(text: str) -> str:
+    """Return a leaf with its texts blanked. Raises ExpressionInvalid on what cannot be seen, or means nothing here."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionInvalid(f"longer than {MAX_LENGTH} characters", 1, "split it over all: and any:")
+    if strange := next((index for index, character in enumerate(text) if not character.isprintable()), None):
+        name = unicodedata.name(text[strange], "no character") if not text[strange].isspace() else "an unusual blank"
+        raise ExpressionInvalid(
+            f"holds a character that cannot be printed, U+{ord(text[strange]):04X} ({name.lower()})",
+            strange + 1,
+            "write it on one line, in plain characters and blanks",
+        )
+    bare = _STRINGS.sub(lambda found: found[0][0] + "_" * (len(found[0]) - 2) + found[0][0], text)
+    if zero := re.search(r"\\(?:0{1,3}|x00|u0000|U00000000)", text):
+        raise ExpressionInvalid("a text cannot hold a zero byte", zero.start() + 1, "leave it out")
+    if found := re.search(r"\bhas\s*\(", bare):
+        raise ExpressionInvalid("has() means nothing here", found.start() + 1, "missing signals are handled for you")
+    if (found := re.search("//", bare)) is not None:
+        raise ExpressionInvalid(
+            "a comment ends the expression", found.start() + 1, "comments of the file begin with # and a blank"
+        )
+    return bare
 
-    Identifiers stand in the serialized form as field 1 (tag 0x0a) with their length; a text constant is field 6, so a text
-    that looks like a signal is not taken for one (cel.expr.CheckedExpr, cel/expr/checked.proto and syntax.proto).
+
+def _engine(checked: CheckedExpression, node: Node) -> Ask:
+    """Return a part of an expression as a question to the engine: a value, or what kept it from one."""
+    part = _environment.deserialize(checked.part(node))
+    expected = _PYTHON.get(node.type)
+    certain = expected is bool or expected is int  # no error looks like one
+
+    def ask(known: Known) -> Any:
+        said = part.eval(known.prepared or known.activation)
+        value = said.value()
+        if certain and value.__class__ is expected:
+            return value
+        if said.type() == cel.Type.ERROR:
+            return MISSING if str(value).startswith(_ABSENT) else ERROR
+        if isinstance(value, float) and not math.isfinite(value):
+            return ERROR
+        return value if expected is None or value.__class__ is expected else ERROR
+
+    return ask
+
+
+def can_be_read(pattern: str) -> bool:
+    """Tell whether the engine can read a pattern of ``matches``."""
+    environment = cel.NewEnv(variables={"pattern": cel.Type.STRING})
+    said = environment.compile('"".matches(pattern)').eval(data={"pattern": pattern}).value()
+    return isinstance(said, bool)
+
+
+def _refuse_numbers(node: Node, native: bool = True) -> None:
+    """Refuse numbers that are none, and arithmetic on doubles where nobody would see that its result is none.
+
+    Beside a comparison the product computes and looks; inside macros, calls and lists the engine would, and does not.
     """
-    return tuple(name for name in SIGNALS if b"\x0a" + bytes([len(name)]) + name.encode() in serialized)
-
-
-def _refuse_patterns(text: str) -> None:
-    """Refuse a pattern that the engine cannot read, and a number that is none: both are errors at every login."""
-    for found in _PATTERN.finditer(text):
-        said = _environment.compile(f'"".matches({found[1]})').eval(_environment.Activation({})).value()
-        if not isinstance(said, bool):
-            raise ExpressionInvalid("the pattern of matches() cannot be read", found.start(1) + 1, "patterns are RE2")
-    for found in _DECIMAL.finditer(_STRINGS.sub('""', text)):
-        if not math.isfinite(float(found[0])):
-            raise ExpressionInvalid(f"{found[0]} is no finite number", found.start() + 1, "write a smaller one")
+    if isinstance(node.value, float) and not math.isfinite(node.value):
+        raise ExpressionInvalid("no finite number", node.at + 1, "write a smaller one")
+    whole = ("int", "uint", "string", "bytes", "strings", "time")
+    arithmetic = node.kind == "call" and node.name in ("_+_", "_-_", "_*_", "_/_") and node.type not in whole
+    parsed = node.kind == "call" and node.name == "double" and node.parts[0].type not in ("int", "uint", "double")
+    if (arithmetic and not (native and is_native(node))) or (parsed and not native):
+        hint = "compare the number itself, as in a / b > 2.0; macros, lists and calls take signals as they are"
+        raise ExpressionInvalid(
+            "arithmetic whose result could be no finite number, where that is not seen", node.at + 1, hint
+        )
+    for part in node.parts:
+        _refuse_numbers(part, native and is_native(node))
 
 
 def _invalid(raw: str, bare: str) -> ExpressionInvalid:
     found = _POSITION.search(raw)
     message, column = (found.group(3), int(found.group(2))) if found else (raw.splitlines()[0], 1)
-    hint = "expressions are CEL over the signals of docs/policies.md"
-    if undeclared := _UNDECLARED.search(message):
-        hint = f"the signals that exist are in docs/policies.md{_alike(undeclared[1])}"
-    elif "(double, int)" in message or "(int, double)" in message:
-        hint = "write the number like the signal's type: 1.0 for a double, 1 for an int"
-    elif "'@in'" in message:
-        hint = 'after in: a list, as in ["known", "new"], or a signal that is one'
-    elif "no matching overload" in message:
-        hint = "the two sides have different types"
-    elif "Syntax error" in message:
+    hint = advice(message, bare)
+    if "Syntax error" in message:
         message = message.partition(" expecting ")[0]
-        hint = next((advice for slip, advice in _SLIPS if slip.search(bare)), _LOOKS_LIKE)
     return ExpressionInvalid(message.replace(" (in container '')", ""), column, hint)
-
-
-def _alike(name: str) -> str:
-    import difflib  # noqa: PLC0415 - only a refusal needs it
-
-    near = difflib.get_close_matches(name, SIGNALS, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _bool(value: object) -> SignalValue | Broken:

@@ -6,121 +6,57 @@ the code holds no default for them.
 
 import difflib
 import hashlib
-import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from sidecar.domain.biometrics import Cause
-from sidecar.domain.decisions import Action, Consequence, Effect, Outcome
+from sidecar.domain.decisions import Action, Consequence, Effect
 from sidecar.errors import PolicyInvalid
-from sidecar.policy.expressions import ExpressionInvalid, Leaf, Place, compile_leaf
-from sidecar.policy.membership import LIST_SIGNALS, Listed, ListKind, NamedList, OneOf, networks_of
-from sidecar.policy.reading import MAX_BYTES, YamlReader, strict_yaml
+from sidecar.policy.cells import Space, TooComplex, meet
+from sidecar.policy.expressions import ExpressionInvalid, Leaf, compile_leaf
+from sidecar.policy.membership import Listed, NamedList
+from sidecar.policy.model import (
+    FACTORS,
+    INSUFFICIENT,
+    MODES,
+    ON_ERROR_OF_THE_FILE,
+    SCHEMA,
+    SCOPES,
+    SKIP,
+    VERBS,
+    AuditFull,
+    Condition,
+    Exemption,
+    Joint,
+    Mode,
+    Part,
+    Policy,
+    Rule,
+    outcome_key,
+    readable_moment,
+    reads,
+    signals_read,
+    walk,
+)
+from sidecar.policy.people import PeopleReader
+from sidecar.policy.reading import MAX_BYTES, strict_yaml
 from sidecar.policy.registry import SIGNALS
-from sidecar.policy.shapes import impossible, shape
+from sidecar.policy.senseless import doubts, refuse_senseless
 
-SCHEMA = 1
+__all__ = ["Policy", "load", "outcome_key", "parse", "read_bytes", "readable_moment"]
+
 MAX_CONDITION_DEPTH = 16
-INSUFFICIENT = ("none", "learning", "stale")
-VERBS = ("trust", *Action)
-MODES = ("enforce", "shadow")
-SKIP = "skip"
-SCOPES = {
-    "idps": "idp.issuer",
-    "realms": "idp.realm",
-    "clients": "client.id",
-    "roles": "user.roles",
-    "groups": "user.groups",
-    "users": "user.id",
+# What other products call the verbs.
+_ALSO = {
+    "step_up": ("mfa", "2fa", "challenge", "ask", "second_factor", "stepup"),
+    "deny": ("block", "reject", "refuse", "forbid", "no"),
+    "allow": ("permit", "accept", "pass", "continue", "yes"),
 }
-# What every decision reads, whatever the rules say.
-ALWAYS_READ = ("client.floor", "keystroke.cause", "keystroke.outcome", "profile.state")
-_IDS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-
-Joint = Literal["all", "any", "not"]
-Mode = Literal["enforce", "shadow"]
-AuditFull = Literal["continue", "error"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Condition:
-    """``all``, ``any`` or ``not`` over leaves, list look-ups and further conditions. Never empty."""
-
-    joint: Joint
-    parts: tuple["Part", ...]
-
-
-Part = Condition | Leaf | Listed | OneOf
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exemption:
-    """Whom a rule leaves alone, and until when. ``expires``: epoch seconds from which it no longer holds."""
-
-    id: str
-    owner: str
-    reason: str
-    expires: float
-    who: Condition
-    at: Place
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
-    """One rule: the first enforced one whose condition is true decides.
-
-    ``scope``: whom it is about; None means everybody. ``on_error``, ``on_missing``: the least that is asked where the rule
-    meets an error or a missing value; None asks nothing (``skip``). ``since``: epoch seconds, for a rule in shadow.
-    """
-
-    id: str
-    description: str
-    owner: str
-    mode: Mode
-    since: float | None
-    scope: Condition | None
-    when: Condition
-    then: Consequence
-    on_error: Consequence | None
-    on_missing: Consequence | None
-    exceptions: tuple[Exemption, ...]
-    at: Place
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Policy:
-    """A parsed and type-checked policy.
-
-    ``mismatch_from``: LLR (nat) at and above which typing counts as a mismatch. ``prior``: probability of an impostor
-    before any evidence. ``outcomes`` maps ``match``, ``mismatch``, ``insufficient.<state>``, ``unavailable.<cause>`` and
-    ``error`` to their consequences. ``audit_full``: whether a decision goes on or is an error when the buffered audit
-    queue is full. ``signals``: every signal that an evaluation reads. ``digest``: SHA-256 (hex) of the file's bytes.
-    """
-
-    id: str
-    description: str
-    prior: float
-    mismatch_from: float
-    rules: tuple[Rule, ...]
-    outcomes: Mapping[str, Consequence]
-    lists: Mapping[str, NamedList]
-    audit_full: AuditFull
-    signals: tuple[str, ...]
-    digest: str
-
-
-def outcome_key(outcome: Outcome, detail: str | None = None) -> str:
-    """Name an entry of ``Policy.outcomes``."""
-    return f"{outcome}.{detail}" if outcome in (Outcome.INSUFFICIENT, Outcome.UNAVAILABLE) else str(outcome)
 
 
 def load(path: Path) -> Policy:
@@ -143,7 +79,7 @@ def parse(raw: bytes, name: str = "policy") -> Policy:
     return reader.settled(lambda: reader.read(tree, hashlib.sha256(raw).hexdigest()))
 
 
-class PolicyReader(YamlReader):
+class PolicyReader(PeopleReader):
     """Reads one policy file into a ``Policy``."""
 
     def read(self, tree: Any, digest: str) -> Policy:
@@ -159,28 +95,44 @@ class PolicyReader(YamlReader):
             raise self.error(top, "schema", f"this version reads schema: {SCHEMA}", f"write schema: {SCHEMA}")
         # Whoever tried to allow it is told about the flag, not about every rule that relies on it.
         self._may_deny = "behavior_may_deny" in top and self.tried(lambda: self.flag(top, "behavior_may_deny"), True)
-        self._unread: set[str] = set()
-        self._lists: dict[str, NamedList] = {}
-        self._lists = self.tried(lambda: self._named_lists(top), self._lists)
+        self._bodies: dict[str, CommentedMap] = {}
+        no_lists: dict[str, NamedList] = {}
+        lists = self.tried(lambda: self.named_lists(top), no_lists)
         no_rules: tuple[Rule, ...] = ()
         rules = self.tried(lambda: self._rules(top), no_rules)
+        no_outcomes: dict[str, Consequence] = {}
+        outcomes = self.tried(lambda: self._outcomes(top), no_outcomes)
+        if not self._may_deny:
+            self._refuse_spared_denies(rules)
+        elif not any(then.action is Action.DENY for then in outcomes.values()) and not any(map(_denying, rules)):
+            self.doubt(top, "behavior_may_deny", "behaviour may deny, and nothing does", "leave the line out")
         return Policy(
-            id=self.tried(lambda: self._id(top, "id", "policy ids"), ""),
-            description=self.tried(lambda: self.text(top, "description"), "") if "description" in top else "",
+            id=self.tried(lambda: self.identifier(top, "id", "policy ids"), ""),
+            description=self.tried(lambda: self.text(top, "description", prose=True), "")
+            if "description" in top
+            else "",
             prior=self.tried(lambda: self.number(top, "prior", 0.0001, 0.5), 0.5),
             mismatch_from=self.tried(lambda: self._mismatch_from(top), 0.0),
             rules=rules,
-            outcomes=self.tried(lambda: self._outcomes(top), {}),
-            lists=self._lists,
+            outcomes=outcomes,
+            lists=lists,
             audit_full=self.tried(lambda: self._audit(top), "error"),
-            signals=_signals(rules),
+            signals=signals_read(rules),
             digest=digest,
+            behavior_may_deny=self._may_deny,
+            doubts=tuple(self.doubts),
         )
 
     def _mismatch_from(self, top: CommentedMap) -> float:
         bands = self.map(top["bands"], (top, "bands"), "bands", required=("keystroke",))
         keystroke = self.map(bands["keystroke"], (bands, "keystroke"), "bands.keystroke", required=("mismatch_from",))
-        return self.number(keystroke, "mismatch_from", -6.0, 6.0)
+        found = self.number(keystroke, "mismatch_from", -6.0, 6.0)
+        if abs(found) == 6.0:
+            every = "every" if found < 0 else "no"
+            raise self.error(
+                keystroke, "mismatch_from", f"from {found:g} on {every} typing is a mismatch", "write one between"
+            )
+        return found
 
     def _audit(self, top: CommentedMap) -> AuditFull:
         if "audit" not in top:
@@ -188,72 +140,21 @@ class PolicyReader(YamlReader):
         audit = self.map(top["audit"], (top, "audit"), "audit", required=("full",))
         return "continue" if self.one_of(audit, "full", ("continue", "error")) == "continue" else "error"
 
-    def _id(self, body: CommentedMap, key: str, what: str) -> str:
-        found = self.text(body, key)
-        if not _IDS.fullmatch(found):
-            hint = "letters, digits, - and _, 64 at most, as in new-device"
-            raise self.error(body, key, f"{what} are unique and hold no dot", hint)
-        return found
-
-    def _named_lists(self, top: CommentedMap) -> dict[str, NamedList]:
-        if "lists" not in top:
-            return {}
-        node = top["lists"]
-        if not isinstance(node, CommentedMap) or not node:
-            raise self.error(top, "lists", "lists must be a mapping", "from a list's name to its entries")
-        found = {}
-        for name in node:
-            read = self.tried(lambda name=name: self._named_list(node, name), None)  # type: ignore[misc]
-            if read is None:
-                self._unread.add(str(name))  # so that those who name it are not told that there is none
-            else:
-                found[str(name)] = read
-        return found
-
-    def _named_list(self, node: CommentedMap, name: Any) -> NamedList:
-        if not isinstance(name, str) or not _IDS.fullmatch(name):
-            raise self.error(node, name, "names of lists hold no dot", "letters, digits, - and _, as in head-office")
-        kinds = tuple(LIST_SIGNALS)
-        body = self.map(node[name], (node, name), f"list {name}", required=("owner", "expires"), optional=kinds)
-        given = [kind for kind in kinds if kind in body]
-        if len(given) != 1:
-            raise self.error(node, name, f"a list holds one of {', '.join(kinds)}", "make two lists of it")
-        kind: ListKind = given[0]
-        entries = self.texts(body, kind)
-        networks = [self._network(body[kind], index) for index in range(len(entries))] if kind == "cidrs" else []
-        if kind == "countries":
-            for index in range(len(entries)):
-                self.tried(partial(self._country, body[kind], index), None)
-        return NamedList(
-            name=name,
-            kind=kind,
-            entries=entries,
-            owner=self.text(body, "owner"),
-            expires=None if body["expires"] == "never" else self.moment(body, "expires"),
-            at=self.place(node, name),
-            networks=networks_of(networks),
-        )
-
-    def _country(self, entries: CommentedSeq, index: int) -> None:
-        if not _COUNTRY.fullmatch(entries[index]):
-            raise self.error(entries, index, f"{entries[index]!r} is no country", "two capitals, as in DE or NO")
-
-    def _network(self, entries: CommentedSeq, index: int) -> IPv4Network | IPv6Network:
-        try:
-            return ip_network(entries[index])
-        except ValueError as error:
-            hint = "write 192.0.2.0/24 or 2001:db8::/32, the bits after the prefix zero"
-            raise self.error(entries, index, f"{error}", hint) from None
-
     def _rules(self, top: CommentedMap) -> tuple[Rule, ...]:
-        rules: list[Rule] = []
+        rules: dict[str, Rule] = {}
+        spelled: dict[str, str] = {}
         for index in range(len(self.list(top, "rules", allow_empty=True))):
             rule = self.tried(partial(self._rule, top["rules"], index), None)
-            if rule is not None and any(rule.id == other.id for other in rules):
+            if rule is not None and rule.id in rules:
                 self.tried(partial(self._twice, top["rules"][index], "rule"), None)
             elif rule is not None:
-                rules.append(rule)
-        return tuple(rules)
+                alike = spelled.setdefault(rule.id.lower(), rule.id)
+                if alike != rule.id:
+                    message = f"{rule.id} and {alike} differ in capitals only"
+                    self.doubt(top["rules"][index], "id", message, "choose another id")
+                rules[rule.id] = rule
+                self._bodies[rule.id] = top["rules"][index]
+        return tuple(rules.values())
 
     def _twice(self, body: CommentedMap, what: str) -> None:
         raise self.error(body, "id", f"{what} ids are unique and hold no dot", "choose another id")
@@ -272,8 +173,10 @@ class PolicyReader(YamlReader):
         mode, since = self.tried(lambda: self._mode(body), enforced)
         empty = Condition("all", ())
         rule = Rule(
-            id=self.tried(lambda: self._id(body, "id", "rule ids"), ""),
-            description=self.tried(lambda: self.text(body, "description"), "") if "description" in body else "",
+            id=self.tried(lambda: self.identifier(body, "id", "rule ids"), ""),
+            description=self.tried(lambda: self.text(body, "description", prose=True), "")
+            if "description" in body
+            else "",
             owner=self.tried(lambda: self.text(body, "owner"), "") if "owner" in body else "",
             mode=mode,
             since=since,
@@ -304,33 +207,7 @@ class PolicyReader(YamlReader):
             raise self.error(
                 parent, key, f"{key} is empty", f"name one of {', '.join((*names, 'networks'))}, or leave it out"
             )
-        return self._people(body, names)
-
-    def _people(self, body: CommentedMap, names: tuple[str, ...]) -> Condition:
-        """Everything that narrows: all of the keys must hold, one entry of each suffices."""
-        parts: list[Part] = []
-        for name in body:
-            if name in names:
-                parts.append(OneOf(SCOPES[name], self.texts(body, name), self.place(body, name)))
-            elif name == "networks":
-                read = [
-                    self.tried(partial(self._listed, body[name], index, "cidrs"), None)
-                    for index in range(len(self.list(body, name)))
-                ]
-                parts.append(Condition("any", tuple(found for found in read if found is not None)))
-        return Condition("all", tuple(parts))
-
-    def _listed(self, parent: Any, key: Any, kind: ListKind | None = None) -> Listed | None:
-        name = self.text(parent, key, "the name of a list")
-        if name in self._unread:
-            return None
-        if name not in self._lists:
-            near = difflib.get_close_matches(name, self._lists, n=1)
-            hint = f"did you mean {near[0]}?" if near else "name it under lists:"
-            raise self.error(parent, key, f"there is no list {name!r}", hint)
-        if kind is not None and self._lists[name].kind != kind:
-            raise self.error(parent, key, f"{name} is a list of {self._lists[name].kind}", f"name a list of {kind}")
-        return Listed(self._lists[name], self.place(parent, key))
+        return self.people(body, names)
 
     def _exceptions(self, body: CommentedMap) -> tuple[Exemption, ...]:
         found: list[Exemption] = []
@@ -351,15 +228,15 @@ class PolicyReader(YamlReader):
             required=("id", "owner", "expires"),
             optional=("reason", *names, "networks", "listed"),
         )
-        exception_id = self._id(entry, "id", "exception ids")
-        who = self._people(entry, names)
-        if "listed" in entry and (listed := self._listed(entry, "listed")):
+        exception_id = self.identifier(entry, "id", "exception ids")
+        who = self.people(entry, names)
+        if "listed" in entry and (listed := self.listed(entry, "listed")):
             who = replace(who, parts=(*who.parts, listed))
         if not who.parts and "listed" not in entry:
             hint = f"add one of {', '.join((*names, 'networks', 'listed'))}"
             raise self.error(*at, "the exception says for nobody", hint)
         expires = self.moment(entry, "expires")
-        reason = self.text(entry, "reason") if "reason" in entry else ""
+        reason = self.text(entry, "reason", prose=True) if "reason" in entry else ""
         return Exemption(exception_id, self.text(entry, "owner"), reason, expires, who, self.place(*at))
 
     def _condition(self, parent: Any, key: Any, depth: int) -> Condition:
@@ -385,21 +262,27 @@ class PolicyReader(YamlReader):
         if isinstance(part, str):
             return self._leaf(parent, index)
         if isinstance(part, CommentedMap) and list(part) == ["listed"]:
-            return self._listed(part, "listed")
+            return self.listed(part, "listed")
         return self._condition(parent, index, depth + 1)
 
     def _leaf(self, parent: CommentedSeq, index: int) -> Leaf:
         text = str(parent[index])
         try:
             leaf = compile_leaf(text, self.place(parent, index))
+            refuse_senseless(leaf)
         except ExpressionInvalid as error:
             message = f"{error} (at character {error.column} of the expression)"
             raise self.error(parent, index, message, error.hint) from None
-        found = shape(text)
-        if found is not None and (why := impossible(found)):
-            near = difflib.get_close_matches(str(why[1]), found.signal.values, n=1)
-            hint = f"did you mean {near[0]}?" if near else "compare with a value that the signal can have"
-            raise self.error(parent, index, why[0], hint)
+        behind = "".join(token.value for token in parent.ca.items.get(index) or () if token is not None)
+        if re.match(r"#[^\n]*(?:&&|\|\||[=!<>]=)", behind):
+            self.doubt(
+                parent,
+                index,
+                f"what follows # is a comment: {behind.splitlines()[0]}",
+                "quote the expression if it is meant",
+            )
+        for odd, hint in doubts(leaf.node):
+            self.doubt(parent, index, f"{odd}: {text}", hint)
         return leaf
 
     def _outcomes(self, top: CommentedMap) -> dict[str, Consequence]:
@@ -431,6 +314,10 @@ class PolicyReader(YamlReader):
         found = self._consequence(parent, key)
         if found.action is Action.DENY and not self._may_deny:
             raise self.error(parent, key, f"{key} denies by behaviour", _SAY_DENY)
+        if found.trust and key != "match":
+            raise self.error(
+                parent, key, f"{key} cannot be trust", "only typing that matches may spare a second factor"
+            )
         return found
 
     def _consequence(self, parent: CommentedMap, key: str) -> Consequence:
@@ -443,18 +330,38 @@ class PolicyReader(YamlReader):
         body = self.map(node, (parent, key), key, required=("action",), optional=("acr_values", "factor", "effects"))
         self._verb(body, "action")
         acr = self.text(body, "acr_values") if "acr_values" in body else None
-        factor = self.text(body, "factor") if "factor" in body else None
+        factor = self._factor(body) if "factor" in body else None
         if body["action"] != Action.STEP_UP and (acr or factor):
             hint = "leave it out, or write action: step_up"
             raise self.error(body, "acr_values" if acr else "factor", "only step_up names an acr or a factor", hint)
-        effects = []
-        if "effects" in body:
-            for index in range(len(self.list(body, "effects"))):
-                effect = Effect(self.one_of(body["effects"], index, Effect, "effects are a closed set; one"))
-                if effect in effects:
-                    raise self.error(body["effects"], index, f"{effect} stands twice", "name each effect once")
-                effects.append(effect)
-        return self._made(body, "action", acr, factor, tuple(effects))
+        if acr and factor:
+            self.doubt(body, "factor", "both an acr and a factor are asked for", "name one, if the provider takes one")
+        effects = self._effects(body) if "effects" in body else ()
+        return self._made(body, "action", acr, factor, effects)
+
+    def _factor(self, body: CommentedMap) -> str:
+        factor = self.text(body, "factor")
+        if len(factor.split()) > 1:
+            raise self.error(
+                body, "factor", f"{factor!r} is not one factor", f"write {', '.join(FACTORS)}, or the provider's name"
+            )
+        if factor not in FACTORS:
+            near = difflib.get_close_matches(factor.lower(), FACTORS, n=1)
+            known = f"did you mean {near[0]}?" if near else f"known are {', '.join(FACTORS)}"
+            self.doubt(body, "factor", f"{factor} is no factor that is known here", known)
+        return factor
+
+    def _effects(self, body: CommentedMap) -> tuple[Effect, ...]:
+        effects: list[Effect] = []
+        for index in range(len(self.list(body, "effects"))):
+            effect = Effect(self.one_of(body["effects"], index, Effect, "effects are a closed set; one"))
+            if effect in effects:
+                raise self.error(body["effects"], index, f"{effect} stands twice", "name each effect once")
+            if effect is not Effect.NOTIFY and body["action"] in ("allow", "trust"):
+                hint = "leave it out, or write action: step_up or deny"
+                raise self.error(body["effects"], index, f"{effect} would end the session that is let in", hint)
+            effects.append(effect)
+        return tuple(effects)
 
     def _made(
         self, parent: CommentedMap, key: str, acr: str | None, factor: str | None, effects: tuple[Effect, ...]
@@ -470,7 +377,10 @@ class PolicyReader(YamlReader):
         verb = parent[key]
         if not isinstance(verb, str) or verb not in VERBS:
             near = difflib.get_close_matches(str(verb), VERBS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"write {', '.join(VERBS)}"
+            meant = near[0] if near else next((one for one, words in _ALSO.items() if str(verb).lower() in words), None)
+            hint = " ".join(
+                [*([f"did you mean {meant}?"] if meant else []), *([] if near else [f"write {', '.join(VERBS)}"])]
+            )
             raise self.error(parent, key, f"{verb!r} is no action", hint)
         return verb
 
@@ -490,45 +400,52 @@ class PolicyReader(YamlReader):
 
     def _refuse_silent_deny(self, rule: Rule, body: CommentedMap) -> None:
         """POL5: a deny stands on context or a list, and on no behaviour, unless the file says so in so many words."""
-        denying = [
-            key
-            for key, found in (("then", rule.then), ("on_error", rule.on_error), ("on_missing", rule.on_missing))
-            if found is not None and found.action is Action.DENY
-        ]
+        denying = _denying(rule)
         if not denying or self._may_deny:
             return
         kinds = {SIGNALS[name].kind for name in reads(rule)}
         if "behavior" in kinds or not ("context" in kinds or any(isinstance(part, Listed) for part in walk(rule.when))):
             raise self.error(body, denying[0], f"{rule.id} denies by behaviour", _SAY_DENY)
 
+    def _refuse_spared_denies(self, rules: tuple[Rule, ...]) -> None:
+        """POL5: no deny below an enforced rule that reads behaviour and can match the same login.
+
+        There, typing alone would decide between the deny and that rule's answer. Above all such rules, whether a login is
+        denied does not depend on behaviour at all.
+        """
+        denying = [(place, rule) for place, rule in enumerate(rules) if _denying(rule)]
+        if not denying:
+            return
+        space = Space(rules)
+        for place, rule in denying:
+            reading = (above for above in rules[:place] if above.mode == "enforce" and _reads_behavior(above))
+            spared = next((above for above in reading if _overlap(space, above, rule)), None)
+            if spared is not None:
+                self.tried(partial(self._say_spared, rule, spared), None)
+
+    def _say_spared(self, rule: Rule, above: Rule) -> None:
+        message = f"{rule.id} denies by behaviour: {above.id} above it reads behaviour and spares the deny"
+        raise self.error(
+            self._bodies[rule.id], _denying(rule)[0], message, f"move {rule.id} up, above it; or {_SAY_DENY}"
+        )
+
+
+def _denying(rule: Rule) -> list[str]:
+    """Return the keys by which a rule may deny."""
+    told = (("then", rule.then), ("on_error", rule.on_error), ("on_missing", rule.on_missing))
+    return [key for key, found in told if found is not None and found.action is Action.DENY]
+
+
+def _reads_behavior(rule: Rule) -> bool:
+    return any(SIGNALS[name].kind == "behavior" for name in reads(rule))
+
+
+def _overlap(space: Space, above: Rule, rule: Rule) -> bool:
+    """Tell whether a login can match the one where the other is not plainly false."""
+    try:
+        return bool(meet([space.condition(above, "true"), space.condition(rule, "not false")]))
+    except TooComplex:
+        return True
+
 
 _SAY_DENY = "write behavior_may_deny: true at the top, in so many words, or step_up here"
-# Stands for "whatever outcomes.error says" until the evaluation looks it up.
-ON_ERROR_OF_THE_FILE = Consequence(Action.STEP_UP, factor="outcomes.error")
-
-
-def walk(part: Part) -> Iterable[Part]:
-    """Yield a condition's leaves and look-ups, in order."""
-    if isinstance(part, Condition):
-        for child in part.parts:
-            yield from walk(child)
-    else:
-        yield part
-
-
-def reads(rule: Rule) -> tuple[str, ...]:
-    """Return the signals that a rule's condition, scope and exceptions read, in the registry's order."""
-    parts = [rule.when, *([rule.scope] if rule.scope else []), *(exception.who for exception in rule.exceptions)]
-    names = {name for part in parts for leaf in walk(part) if not isinstance(leaf, Condition) for name in leaf.signals}
-    return tuple(name for name in SIGNALS if name in names)
-
-
-def _signals(rules: Iterable[Rule]) -> tuple[str, ...]:
-    wanted = {name for rule in rules for name in reads(rule)} | set(ALWAYS_READ)
-    return tuple(name for name in SIGNALS if name in wanted)
-
-
-def readable_moment(at: float) -> str:
-    """Return epoch seconds as a date, or a date and time in UTC."""
-    found = datetime.fromtimestamp(math.floor(at), UTC)
-    return f"{found:%Y-%m-%d}" if found.time() == found.time().min else f"{found:%Y-%m-%dT%H:%M:%SZ}"

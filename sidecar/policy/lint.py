@@ -3,17 +3,21 @@
 Pure; ``now`` is passed. What could not be analysed is named, so that silence means something.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sidecar.policy.cells import Space, TooComplex, Union, comparison, meet
+from sidecar.policy.cells import Space, TooComplex, Union, atoms, comparison, meet
 from sidecar.policy.expressions import Leaf, Place
-from sidecar.policy.language import Policy, Rule, readable_moment, walk
+from sidecar.policy.model import Policy, Rule, readable_moment, walk
 from sidecar.policy.testing import Coverage
 
 DAY = 86_400.0
+YEAR = 365.25 * DAY
 SOON_DAYS = 14
+FAR_YEARS = 5
+IMPLAUSIBLE_YEARS = 20
 LONG_IN_SHADOW_DAYS = 30
 
 Severity = Literal["error", "warning", "note"]
@@ -35,13 +39,14 @@ class Finding:
 
 def lint(policy: Policy, now: float, covered: Sequence[Coverage] | None) -> tuple[Finding, ...]:
     """Return every finding in the order of the file. ``covered``: what tests tried; None where there are no tests."""
-    found = [*_rules(policy, now), *_leaves(policy), *_expiring(policy, now), *_untested(policy, covered)]
+    odd = [Finding("warning", doubt.at, doubt.message, doubt.hint) for doubt in policy.doubts]
+    found = [*odd, *_rules(policy, now), *_leaves(policy), *_expiring(policy, now), *_untested(policy, covered)]
     return tuple(sorted(found, key=lambda finding: (finding.at.line, finding.at.column)))
 
 
 def _rules(policy: Policy, now: float) -> Iterable[Finding]:
-    space = Space([policy])
-    above: list[Rule] = []
+    space = Space(policy.rules)
+    above: list[tuple[Rule, Union]] = []
     for rule in policy.rules:
         try:
             mine = space.matches(rule, now)
@@ -63,16 +68,16 @@ def _rules(policy: Policy, now: float) -> Iterable[Finding]:
                 "move it up, or delete it",
             )
         if rule.mode == "enforce":
-            above.append(rule)
+            above.append((rule, mine))
 
 
-def _covering(space: Space, mine: Union, above: Sequence[Rule], now: float) -> list[str]:
+def _covering(space: Space, mine: Union, above: Sequence[tuple[Rule, Union]], now: float) -> list[str]:
     """Return the rules that leave nothing of a rule, or an empty list where something is left or it is not known."""
     rest = mine
     names: list[str] = []
-    for rule in above:
+    for rule, theirs in above:
         try:
-            if not meet([rest, space.matches(rule, now)]):
+            if not meet([rest, theirs]):
                 continue
             rest = meet([rest, space.misses(rule, now)])
         except TooComplex:
@@ -84,23 +89,23 @@ def _covering(space: Space, mine: Union, above: Sequence[Rule], now: float) -> l
 
 
 def _leaves(policy: Policy) -> Iterable[Finding]:
-    space = Space([policy])
+    space = Space(policy.rules)
     for rule in policy.rules:
         for part in walk(rule.when):
-            if not isinstance(part, Leaf) or part.text.strip() in ("true", "false"):
+            if not isinstance(part, Leaf) or part.node.kind == "constant":
                 continue
-            if comparison(part) is None:
+            if any(comparison(atom) is None for atom in atoms(part)):
                 yield Finding("note", part.at, f"not analysed: {part.text}", "signal op literal, and in [..], are")
+            try:
+                never, always = not space.union(part, "true"), not space.union(part, "false")
+            except TooComplex:
                 continue
-            masks = space.masks(part)
-            if not masks.true:
-                yield Finding(
-                    "error", part.at, f"never true: {part.text}", "compare with a value that the signal can have"
-                )
-            elif not masks.false:
-                yield Finding(
-                    "warning", part.at, f"true whatever the value: {part.text}", "leave it out if it need not be known"
-                )
+            if never:
+                hint = "compare with a value that the signal can have"
+                yield Finding("error", part.at, f"never true: {part.text}", hint)
+            elif always:
+                hint = "leave it out if it need not be known"
+                yield Finding("warning", part.at, f"true whatever the value: {part.text}", hint)
 
 
 def _expiring(policy: Policy, now: float) -> Iterable[Finding]:
@@ -110,17 +115,21 @@ def _expiring(policy: Policy, now: float) -> Iterable[Finding]:
         for exception in rule.exceptions:
             yield from _expiry(f"exception {exception.id}", exception.expires, exception.at, now, exception.owner)
         if rule.since is not None:
-            days = int((now - rule.since) // DAY)
-            told = f"{rule.id} has been in shadow for {days} days, since {readable_moment(rule.since)}"
-            hint = "look at what it would have done, then enforce or delete it"
-            if days < 0:
-                told, hint = f"{rule.id} is in shadow since a day to come", "write the day on which it began"
-            severity: Severity = "note" if 0 <= days <= LONG_IN_SHADOW_DAYS else "warning"
-            yield Finding(severity, rule.at, told, hint)
+            yield _shadowed(rule, rule.since, now)
     used = {name for rule in policy.rules for name in _list_names(rule)}
     for name, found in policy.lists.items():
         if name not in used:
             yield Finding("warning", found.at, f"no rule uses the list {name}", "delete it")
+
+
+def _shadowed(rule: Rule, since: float, now: float) -> Finding:
+    days = math.floor((now - since) / DAY)
+    if days < 0:
+        hint = "write the day on which it began"
+        return Finding("error", rule.at, f"{rule.id} is in shadow since a day to come, {readable_moment(since)}", hint)
+    told = f"{rule.id} has been in shadow for {days} days, since {readable_moment(since)}"
+    hint = "look at what it would have done, then enforce or delete it"
+    return Finding("note" if days <= LONG_IN_SHADOW_DAYS else "warning", rule.at, told, hint)
 
 
 def _expiry(what: str, expires: float | None, at: Place, now: float, owner: str) -> Iterable[Finding]:
@@ -130,6 +139,13 @@ def _expiry(what: str, expires: float | None, at: Place, now: float, owner: str)
         yield Finding(
             "warning", at, f"{what} expired on {readable_moment(expires)}", f"ask {owner}; renew or delete it"
         )
+    elif expires - now > IMPLAUSIBLE_YEARS * YEAR:
+        yield Finding(
+            "error", at, f"{what} expires on {readable_moment(expires)}", "write a day that somebody will look at"
+        )
+    elif expires - now > FAR_YEARS * YEAR:
+        told = f"{what} expires on {readable_moment(expires)}, in more than {FAR_YEARS} years"
+        yield Finding("warning", at, told, f"let {owner} look at it sooner")
     elif expires - now < SOON_DAYS * DAY:
         yield Finding("note", at, f"{what} expires on {readable_moment(expires)}", f"ask {owner} whether it is needed")
 

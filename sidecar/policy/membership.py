@@ -27,7 +27,7 @@ class NamedList:
 
     name: str
     kind: ListKind
-    entries: tuple[str, ...]
+    entries: frozenset[str]
     owner: str
     expires: float | None
     at: Place
@@ -101,6 +101,11 @@ class OneOf:
     signal: str
     wanted: tuple[str, ...]
     at: Place
+    _among: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Make the set that is looked in: a scope may name thousands."""
+        object.__setattr__(self, "_among", frozenset(self.wanted))
 
     @property
     def text(self) -> str:
@@ -114,7 +119,7 @@ class OneOf:
 
     def evaluate(self, known: Known) -> LeafTrace:
         """Compare. Missing where the signal is missing: an unknown group is not "no group"."""
-        key = (self.signal, self.wanted)
+        key = (self.signal, self._among)
         trace = known.traces.get(key)
         if trace is None:
             value = known.values[self.signal]
@@ -125,7 +130,7 @@ class OneOf:
         if self.signal in known.broken:
             return "error"
         if isinstance(value, str):
-            return "true" if value in self.wanted else "false"
+            return "true" if value in self._among else "false"
         if isinstance(value, list):
-            return "true" if any(entry in self.wanted for entry in value) else "false"
+            return "true" if not self._among.isdisjoint(value) else "false"
         return "missing"

@@ -4,17 +4,32 @@ Every mistake is told, not only the first, as far as reading can go on behind it
 """
 
 import difflib
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from io import StringIO
+from itertools import islice
 from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.tokens import (
+    AliasToken,
+    AnchorToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    DirectiveToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+    ScalarToken,
+    TagToken,
+)
 
 from sidecar.errors import PolicyInvalid
 from sidecar.policy.expressions import Place
@@ -23,6 +38,20 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
 TOLD = 25  # mistakes of one file; nobody mends more at once
 
+_OPENING = (BlockMappingStartToken, BlockSequenceStartToken, FlowMappingStartToken, FlowSequenceStartToken)
+_CLOSING = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
+# Control characters, what some readers take for the end of a line and others do not (a carriage return alone, U+0085,
+# U+2028), and what makes a line read otherwise than it looks: marks of direction and of no width. ruamel refuses some.
+_UNSEEN = re.compile(
+    "\r(?!\n)|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\uffff\ud800-\udfff]"
+)
+YEARS = range(2000, 2100)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)")
+_QUOTED = re.compile("[\u2018\u2019\u201c\u201d\u201e\u00ab].*|\"[^\"]*\"|'[^']*'")
+_SMART_QUOTES = re.compile("[\u2018\u2019\u201c\u201d]")
+
 T = TypeVar("T")
 
 
@@ -30,38 +59,72 @@ def strict_yaml(raw: bytes, name: str) -> Any:
     """Parse YAML 1.2 without anchors, tags, directives and repeated keys. Raises PolicyInvalid."""
     if len(raw) > MAX_BYTES:
         raise _refusal(name, 1, 1, "larger than 1 MiB", "split what is not policy into another file")
+    text = _decoded(raw, name)
+    clever: list[PolicyInvalid] = []
     try:
-        text = raw.decode()
-        if _depth(text) > MAX_DEPTH:
-            raise _refusal(name, 1, 1, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
-        clever = [
-            found for event in YAML(typ="rt", pure=True).parse(StringIO(text)) if (found := _cleverness(event, name))
-        ]
-        if clever:
-            raise PolicyInvalid("\n".join(found.message for found in clever[:TOLD]))
-        yaml = YAML(typ="rt", pure=True)
-        yaml.Constructor = _Constructor
-        return yaml.load(StringIO(text))
-    except UnicodeDecodeError:
-        raise _refusal(name, 1, 1, "not UTF-8", "save the file as UTF-8") from None
+        clever.extend(islice(_cleverness(text, name), TOLD))
+        if not clever:
+            yaml = YAML(typ="rt", pure=True)
+            yaml.Constructor = _Constructor
+            return yaml.load(StringIO(text))
+    except PolicyInvalid as found:
+        clever.append(found)
     except DuplicateKeyError as error:
         mark = error.problem_mark
         raise _refusal(name, mark.line + 1, mark.column + 1, "the key stands twice", "keep one") from None
     except MarkedYAMLError as error:
-        found = error.problem_mark or error.context_mark
-        line, column = (found.line + 1, found.column + 1) if found else (1, 1)
-        hint = "check indentation, quotes and brackets on this line and the one before"
-        raise _refusal(name, line, column, f"not YAML: {error.problem or error.context}", hint) from None
-    except PolicyInvalid:
-        raise
-    except ReaderError as error:
-        before = text[: error.position]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise _refusal(name, line, column, "a character that YAML does not allow", "delete it; save as UTF-8") from None
+        # A key without its colon is noticed lines later; the context is where it stands.
+        late = "expected ':'" in str(error.problem)
+        found_at = (error.context_mark if late else error.problem_mark) or error.problem_mark or error.context_mark
+        line, column = (found_at.line + 1, found_at.column + 1) if found_at else (1, 1)
+        message = f"not YAML: {error.problem or error.context}"
+        raise _refusal(name, line, column, message, _advice(text, line)) from None
     except Exception as error:
         # ruamel ends odd files with whatever its own code ran into: TypeError, RecursionError, ...
         message = f"not YAML: {type(error).__name__}"
         raise _refusal(name, 1, 1, message, "the file must be plain YAML 1.2") from None
+    raise PolicyInvalid("\n".join(found.message for found in clever))
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    """Return the text of a file without its byte order mark. Raises PolicyInvalid at what people cannot see or YAML cannot read."""
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise _refusal(name, 1, 1, "the file is UTF-16", "save the file as UTF-8")
+    try:
+        text = raw.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode().removeprefix("\ufeff")
+        line, column = _after(before)
+        message = f"not UTF-8: the byte 0x{raw[error.start]:02x}"
+        raise _refusal(name, line, column, message, "save the file as UTF-8") from None
+    if found := _UNSEEN.search(text):
+        line, column = _after(text[: found.start()])
+        if found[0] == "\r":
+            raise _refusal(name, line, column, "a carriage return alone", "end lines with LF or CR LF")
+        message = f"a character that nobody sees or YAML does not allow, U+{ord(found[0]):04X}"
+        raise _refusal(name, line, column, message, "delete it; save as UTF-8")
+    return text
+
+
+def _after(before: str) -> tuple[int, int]:
+    """Return line and column, from 1, of what follows a text."""
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _advice(text: str, line: int) -> str:
+    """Say what to look at where YAML cannot be read."""
+    lines = text.split("\n")
+    here = lines[line - 1] if line <= len(lines) else ""
+    indented = here[: len(here) - len(here.lstrip())]
+    if "\t" in indented or (here.lstrip(" ").startswith("\t")):
+        return "check indentation: YAML is indented by blanks, never by tabs"
+    if here.strip() and ":" not in here and not here.lstrip().startswith(("-", "[", "{", "'", '"')):
+        return "check indentation, quotes and brackets; a key is followed by a colon and a blank"
+    if re.match(r"\s*[\w.]+:\S", here) or re.match(r"\s*-\w", here):
+        return "check indentation, quotes and brackets; a blank follows a colon, and a dash"
+    if _SMART_QUOTES.search(here):
+        return "check indentation, quotes and brackets; write straight quotes"
+    return "check indentation, quotes and brackets on this line and the one before"
 
 
 class _Constructor(RoundTripConstructor):
@@ -71,32 +134,31 @@ class _Constructor(RoundTripConstructor):
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
 
 
-def _cleverness(event: Any, name: str) -> PolicyInvalid | None:
-    """Return the refusal of what makes two readers see two files: anchors, merges, tags, directives (1.1 reads ``no`` as false)."""
-    mark = event.start_mark
-    if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-        message, hint = "anchors and aliases are not allowed", "repeat the value"
-    elif getattr(event, "value", None) == "<<" and not event.style:
-        message, hint = "merge keys are not allowed", "write the keys out"
-    elif getattr(event, "ctag", None) and str(event.ctag) not in ("None", "!"):
-        message, hint = "tags are not allowed", "write the plain value; an expression that begins with ! needs quotes"
-    elif getattr(event, "version", None) or getattr(event, "tags", None):
-        message, hint = "directives are not allowed", "leave the line out; the file is YAML 1.2"
-    else:
-        return None
-    return _refusal(name, mark.line + 1, mark.column + 1, message, hint)
+def _cleverness(text: str, name: str) -> Iterable[PolicyInvalid]:
+    """Yield a refusal for all that makes two readers see two files: anchors, merges, tags, directives.
 
-
-def _depth(text: str) -> int:
-    """Bound the nesting before the parser meets it: thousands of brackets take the parser half a minute to refuse."""
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
+    Looks at tokens, where nothing is resolved yet: ``! a`` is the text ``a`` to the parser, and ``%FOO`` nothing at all.
+    Raises PolicyInvalid at the bracket or dash that nests too deep, before the parser pays for what is inside.
+    """
+    depth = 0
+    for token in YAML(typ="rt", pure=True).scan(StringIO(text)):
+        line, column = token.start_mark.line + 1, token.start_mark.column + 1
+        if isinstance(token, _OPENING):
             depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
+            if depth > MAX_DEPTH:
+                raise _refusal(name, line, column, f"nested deeper than {MAX_DEPTH} levels", "flatten it")
+        elif isinstance(token, _CLOSING):
             depth -= 1
-    return deepest
+        elif isinstance(token, AnchorToken | AliasToken):
+            yield _refusal(name, line, column, "anchors and aliases are not allowed", "repeat the value")
+        elif isinstance(token, TagToken):
+            hint = "write the plain value; an expression that begins with ! needs quotes"
+            yield _refusal(name, line, column, "tags are not allowed", hint)
+        elif isinstance(token, DirectiveToken):
+            hint = "leave the line out; the file is YAML 1.2"
+            yield _refusal(name, line, column, "directives are not allowed", hint)
+        elif isinstance(token, ScalarToken) and token.plain and token.value == "<<":
+            yield _refusal(name, line, column, "merge keys are not allowed", "write the keys out")
 
 
 class _Refused(PolicyInvalid):
@@ -161,12 +223,11 @@ class YamlReader:
             raise self.error(parent, key, f"{what} must be a mapping", f"its keys are {', '.join(takes)}")
         wrong: list[PolicyInvalid] = []
         meant = set()  # misspelt; that it is missing, too, would be said twice
-        for key in node:
-            if key not in takes:
-                near = difflib.get_close_matches(str(key), takes, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(takes)}"
-                wrong.append(self.error(node, key, f"unknown key {key!r} in {what}", hint))
-                meant.update(near)
+        for key in islice((key for key in node if key not in takes), TOLD + 1):
+            near = difflib.get_close_matches(str(key)[:100], takes, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(takes)}"
+            wrong.append(self.error(node, key, f"unknown key {str(key)[:100]!r} in {what}", hint))
+            meant.update(near)
         parent, place = at or (node, None)
         missing = [key for key in required if key not in node]
         wrong += [
@@ -192,11 +253,21 @@ class YamlReader:
             raise self.error(parent, key, f"{key} must be a list with at least one entry", hint)
         return node
 
-    def text(self, parent: Any, key: Any, what: str | None = None) -> str:
-        """Return a text of 1 to 2,000 characters. Raises PolicyInvalid."""
+    def text(self, parent: Any, key: Any, what: str | None = None, *, prose: bool = False) -> str:
+        """Return a text of 1 to 2,000 characters. ``prose``: for people, who may break lines. Raises PolicyInvalid."""
         value = parent[key]
         if not isinstance(value, str) or not 0 < len(value) <= 2000:
             raise self.error(parent, key, f"{what or key} must be a text", "put it in quotes")
+        if not value.strip():
+            raise self.error(parent, key, f"{what or key} is blank", "write something, or leave the line out")
+        if strange := None if prose else next((one for one in value if not one.isprintable()), None):
+            message = f"{what or key} holds a character that cannot be printed, U+{ord(strange):04X}"
+            raise self.error(parent, key, message, "write it in plain characters")
+        if not prose and value != value.strip():
+            raise self.error(parent, key, f"{what or key} begins or ends with a blank", "take it away")
+        if not prose and _QUOTED.fullmatch(value):
+            hint = "take them away; quotes of YAML are straight, and stand once"
+            raise self.error(parent, key, f"{what or key} has quotes within", hint)
         return str(value)
 
     def texts(self, parent: CommentedMap, key: str) -> tuple[str, ...]:
@@ -207,7 +278,9 @@ class YamlReader:
     def number(self, parent: CommentedMap, key: str, low: float, high: float) -> float:
         """Return a number within bounds. Raises PolicyInvalid."""
         value = parent[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        # 0x1, 0o7, 1_0 and 09 are numbers to YAML, and not what people read there.
+        plain = type(value) is int or (isinstance(value, float) and not getattr(value, "_underscore", None))
+        if not plain or not low <= value <= high:
             hint = f"write a plain number such as {low}"
             raise self.error(parent, key, f"{key} must be a number from {low} to {high}", hint)
         return float(value)
@@ -230,14 +303,20 @@ class YamlReader:
     def moment(self, parent: CommentedMap, key: str) -> float:
         """Return epoch seconds of a date (its first moment in UTC) or of a time with its zone. Raises PolicyInvalid."""
         value = parent[key]
+        found = None
         try:
-            if isinstance(value, str) and len(value) == len("2027-01-31"):
+            if isinstance(value, str) and _DATE.fullmatch(value):
                 day = date.fromisoformat(value)
-                return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-            if isinstance(value, str) and (found := datetime.fromisoformat(value)).tzinfo is not None:
-                return found.timestamp()
-        except (ValueError, OverflowError):
+                found = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            elif isinstance(value, str) and _TIME.fullmatch(value):
+                found = datetime.fromisoformat(value)
+        except ValueError:
             pass
+        if found is not None and found.year in YEARS:
+            return found.timestamp()
+        if found is not None:
+            message = f"{key} is a date of the year {found.year:04d}"
+            raise self.error(parent, key, message, f"write one from {YEARS[0]} to {YEARS[-1]}")
         raise self.error(parent, key, f"{key} must be a date", "write 2027-01-31, or 2027-01-31T18:00:00Z")
 
     def place(self, parent: Any, key: Any) -> Place:

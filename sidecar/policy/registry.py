@@ -71,10 +71,11 @@ _BEHAVIOR = (
     Signal(
         "keystroke.llr", "double",
         "log-likelihood ratio of the typed fields, higher = more impostor-like; missing unless scored",
-        "scoring.calibration.combine", "behavior", unit="nat",
+        "scoring.calibration.combine", "behavior", unit="nat", low=-6.0, high=6.0,
     ),
     Signal(
         "keystroke.deciding_llr", "double", "the same of the deciding field alone", "risk.judge.facts", "behavior", unit="nat",
+        low=-6.0, high=6.0,
     ),
     Signal(
         "keystroke.confidence", "double", "amount of evidence", "scoring.calibration.confidence", "behavior",

@@ -8,8 +8,8 @@ from typing import Any
 
 from sidecar.domain.biometrics import Cause
 from sidecar.domain.decisions import Effect
-from sidecar.policy.language import INSUFFICIENT, MODES, SCHEMA, SCOPES, SKIP, VERBS
 from sidecar.policy.membership import LIST_SIGNALS
+from sidecar.policy.model import INSUFFICIENT, MODES, SCHEMA, SCOPES, SKIP, VERBS
 from sidecar.policy.registry import SIGNALS, Signal
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -39,7 +39,8 @@ def policy_schema() -> dict[str, Any]:
         "bands": _object(
             {
                 "keystroke": _object(
-                    {"mismatch_from": {"type": "number", "minimum": -6, "maximum": 6}}, required=("mismatch_from",)
+                    {"mismatch_from": {"type": "number", "exclusiveMinimum": -6, "exclusiveMaximum": 6}},
+                    required=("mismatch_from",),
                 )
             },
             required=("keystroke",),

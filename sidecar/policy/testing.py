@@ -4,6 +4,8 @@ A test file stands beside its policy (``mine.yaml`` has ``mine.test.yaml``, and 
 strictly as the policy. Pure: bytes in, results out.
 """
 
+import difflib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from ruamel.yaml.comments import CommentedMap
 from sidecar.domain.decisions import Consequence, Facts, SignalValue, Verdict
 from sidecar.policy.evaluate import decide
 from sidecar.policy.expressions import Place, known
-from sidecar.policy.language import SCHEMA, VERBS, Policy
+from sidecar.policy.model import SCHEMA, VERBS, Policy
 from sidecar.policy.reading import YamlReader, strict_yaml
 from sidecar.policy.registry import SIGNALS
+from sidecar.policy.senseless import is_address, strange
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +100,29 @@ def _case(reader: YamlReader, parent: Any, index: int, now: float, base: Facts) 
     if not expect:
         raise reader.error(body, "expect", "expect is empty", f"name one of {', '.join(optional)}")
     texts = {key: reader.text(expect, key) for key in ("rule", "acr_values", "factor") if key in expect}
+    action = reader.tried(lambda: reader.one_of(expect, "action", VERBS), "") if "action" in expect else None
+    if action and action != "step_up" and (texts.keys() & {"acr_values", "factor"}):
+        key = "factor" if "factor" in texts else "acr_values"
+        raise reader.error(expect, key, f"{action} never comes with it", "leave it out, or expect action: step_up")
     shadow: dict[str, str] = {}
     if "shadow" in expect:
         node = expect["shadow"]
-        if not isinstance(node, CommentedMap):
+        if not isinstance(node, CommentedMap) or not node:
             raise reader.error(expect, "shadow", "shadow must be a mapping", "from a rule's id to an action")
         shadow = {str(rule): reader.one_of(node, rule, VERBS) for rule in node}
+    own: dict[str, SignalValue] = reader.tried(lambda: _facts(reader, body), {}) if "facts" in body else {}
+    facts = {**base, **own}
+    outcome, cause = facts.get("keystroke.outcome"), facts.get("keystroke.cause")
+    if cause is not None and outcome not in (None, "unavailable"):
+        told = body.get("facts", body)
+        key = next((name for name in ("keystroke.cause", "keystroke.outcome") if name in own), "name")
+        hint = "write keystroke.outcome: unavailable, or keystroke.cause: null"
+        raise reader.error(told, key, f"{outcome} never comes with the cause {cause}", hint)
     return Case(
         name=reader.text(body, "name"),
         now=reader.moment(body, "now") if "now" in body else now,
-        facts={**base, **(reader.tried(lambda: _facts(reader, body), {}) if "facts" in body else {})},
-        action=reader.tried(lambda: reader.one_of(expect, "action", VERBS), "") if "action" in expect else None,
+        facts=facts,
+        action=action,
         rule=texts.get("rule"),
         acr_values=texts.get("acr_values"),
         factor=texts.get("factor"),
@@ -130,8 +145,14 @@ def _facts(reader: YamlReader, parent: CommentedMap) -> dict[str, SignalValue]:
             raise reader.error(
                 node, name, f"{name} cannot be {value!r}", f"it is of type {signal.type}; null is unknown"
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise reader.error(node, name, f"{name} is no finite number", "null is unknown")
         if signal.values and value not in signal.values:
             raise reader.error(node, name, f"{name} is never {value!r}", f"write {', '.join(signal.values)}, or null")
+        if why := strange(signal, value):
+            raise reader.error(node, name, why[0], why[1].replace("compare with", "write"))
+        if name == "network.address" and not is_address(value):
+            raise reader.error(node, name, f"{value!r} is no address", "write one as in 192.0.2.7 or 2001:db8::7")
     return found
 
 
@@ -141,7 +162,7 @@ def run(policy: Policy, suites: Iterable[Suite]) -> tuple[Result, ...]:
     for suite in suites:
         for case in suite.cases:
             verdict = decide(policy, case.facts, case.now)
-            results.append(Result(policy.id, suite.file, case, verdict, tuple(_failures(case, verdict))))
+            results.append(Result(policy.id, suite.file, case, verdict, tuple(_failures(policy, case, verdict))))
     return tuple(results)
 
 
@@ -150,7 +171,33 @@ def verb(consequence: Consequence) -> str:
     return "trust" if consequence.trust else str(consequence.action)
 
 
-def _failures(case: Case, verdict: Verdict) -> Iterable[str]:
+def contradictions(policy: Policy, suites: Iterable[Suite]) -> Iterable[tuple[Suite, Case, str]]:
+    """Yield the cases whose outcome this policy's bands never give with the LLR that stands beside it."""
+    for suite in suites:
+        for case in suite.cases:
+            outcome = case.facts.get("keystroke.outcome")
+            told = [case.facts.get(name) for name in ("keystroke.llr", "keystroke.deciding_llr")]
+            llrs = [llr for llr in told if isinstance(llr, int | float)]
+            above = any(llr >= policy.mismatch_from for llr in llrs)
+            if llrs and outcome in ("match", "mismatch") and above != (outcome == "mismatch"):
+                where = f"{max(llrs):g} where typing counts as a mismatch from {policy.mismatch_from:g}"
+                yield suite, case, f"keystroke.outcome is {outcome}, and keystroke.llr {where}"
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _answers(policy: Policy) -> Iterable[str]:
+    """Yield every name that an answer can go by."""
+    yield from (f"outcome.{key}" for key in policy.outcomes)
+    yield "floor.client"
+    for rule in policy.rules:
+        yield from (rule.id, f"{rule.id}.on_error", f"{rule.id}.on_missing", f"{rule.id}.exceptions")
+
+
+def _failures(policy: Policy, case: Case, verdict: Verdict) -> Iterable[str]:
     wanted = {
         "action": (case.action, verb(verdict.consequence)),
         "rule": (case.rule, verdict.rule_id),
@@ -159,11 +206,14 @@ def _failures(case: Case, verdict: Verdict) -> Iterable[str]:
     }
     for name, (expected, got) in wanted.items():
         if expected is not None and expected != got:
-            yield f"{name}: expected {expected}, got {got}"
+            amiss = name == "rule" and expected not in (names := set(_answers(policy)))
+            more = f"; there is no {expected}{_meant(expected, names)}" if amiss else ""
+            yield f"{name}: expected {expected}, got {got}{more}"
     told = {entry.rule_id: verb(entry.consequence) for entry in verdict.shadow}
     for rule, expected in case.shadow.items():
         if told.get(rule) != expected:
-            yield f"shadow of {rule}: expected {expected}, got {told.get(rule, 'no such rule in shadow')}"
+            got = told.get(rule) or f"no such rule in shadow{_meant(rule, told)}"
+            yield f"shadow of {rule}: expected {expected}, got {got}"
 
 
 def coverage(policy: Policy, results: Sequence[Result]) -> tuple[Coverage, ...]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.domain.biometrics import Cause
-from sidecar.domain.decisions import Action, Consequence, Verdict, strictness
+from sidecar.domain.decisions import Action, Consequence, Effect, Verdict, strictness
 from sidecar.errors import PolicyInvalid
 from sidecar.policy.evaluate import decide
 from sidecar.policy.language import Policy, parse
@@ -148,6 +148,18 @@ class TestLists:
             assert told(decided(made, now=expires)) == ("r.on_missing", "step_up")
 
 
+def test_a_list_and_a_scope_of_many_are_looked_up_in_sets() -> None:
+    many = [f"u{number}" for number in range(3000)]
+    lists = f"  crowd: {{users: {many}, owner: hr, expires: never}}\n"
+    made = policy(rule("r", "step_up", when="all: [{listed: crowd}]"), lists=lists)
+    assert isinstance(made.lists["crowd"].entries, frozenset)
+    assert told(decided(made, user__id="u2999")) == ("r", "step_up")
+    assert told(decided(made, user__id="u3000")) == ("outcome.match", "allow")
+    scoped = policy(rule("r", "step_up", f"scope: {{groups: {many}}}"))
+    assert told(decided(scoped, user__groups=("x", "u1500"))) == ("r", "step_up")
+    assert told(decided(scoped, user__groups=("x",))) == ("outcome.match", "allow")
+
+
 class TestExceptions:
     RULE = rule(
         "ask",
@@ -234,8 +246,55 @@ class TestFloors:
         assert decided(policy(second, first)).consequence.acr_values == "silver"
         strictest = rule("c", "step_up", "on_missing: deny", when=when)
         assert told(decided(policy(first, second, strictest))) == ("c.on_missing", "deny")
-        asking = rule("d", "{action: step_up, acr_values: own}")
-        assert told(decided(policy(first, asking))) == ("d", "step_up")
+        asking = rule("d", "step_up")
+        assert told(decided(policy(first, asking))) == ("a.on_missing", "step_up")
+        assert decided(policy(first, asking)).consequence.acr_values == "gold"
+        assert told(decided(policy(rule("a", "step_up", "on_missing: step_up", when=when), asking))) == ("d", "step_up")
+
+    @pytest.mark.parametrize(
+        ("floor", "then", "acr", "factor", "name"),
+        [
+            ("factor: webauthn", "", None, "webauthn", "f.on_missing"),
+            ("factor: webauthn", "factor: otp", None, "webauthn", "f.on_missing"),
+            ("factor: otp", "factor: webauthn", None, "webauthn", "d"),
+            ("factor: otp", "factor: totp", None, "otp", "f.on_missing"),
+            ("factor: second_factor", "factor: otp", None, "otp", "d"),
+            ("factor: second_factor", "acr_values: '2'", "2", None, "d"),
+            ("acr_values: '2'", "acr_values: '3'", "3", None, "d"),
+            ("acr_values: '3'", "acr_values: '2'", "3", None, "f.on_missing"),
+            ("acr_values: gold", "acr_values: '2'", "2", None, "d"),
+            ("acr_values: gold", "acr_values: silver", "gold", None, "f.on_missing"),
+            ("acr_values: gold", "factor: otp", "gold", "otp", "f.on_missing"),
+            ("factor: otp", "acr_values: gold", "gold", "otp", "f.on_missing"),
+        ],
+    )
+    def test_of_what_is_asked_for_by_name_nothing_is_lost_to_what_asks_for_less(
+        self, floor: str, then: str, acr: str | None, factor: str | None, name: str
+    ) -> None:
+        above = rule("f", "step_up", f"on_missing: {{action: step_up, {floor}}}", when="all: ['travel.speed > 900.0']")
+        verdict = decided(policy(above, rule("d", f"{{action: step_up, {then}}}" if then else "step_up")))
+        assert (verdict.consequence.acr_values, verdict.consequence.factor) == (acr, factor)
+        assert verdict.rule_id == name
+
+    def test_pol11_an_undecided_exception_asks_for_the_rules_own_factor(self) -> None:
+        admin = rule(
+            "admin",
+            "{action: step_up, factor: webauthn}",
+            "exceptions: [{id: e, users: [ann], owner: o, expires: 2030-01-01}]",
+        )
+        for below in (rule("travel", "{action: step_up, factor: otp}"), rule("open", "allow"), rule("ask", "step_up")):
+            verdict = decided(policy(admin, below), user__id=None)
+            assert (verdict.rule_id, verdict.consequence.factor) == ("admin.exceptions", "webauthn")
+
+    def test_effects_of_what_decided_are_kept_under_a_floor(self) -> None:
+        above = rule(
+            "f", "step_up", "on_missing: {action: step_up, effects: [revoke_all]}", when="all: ['travel.speed > 9.0']"
+        )
+        verdict = decided(policy(above, rule("d", "{action: allow, effects: [notify]}")))
+        assert verdict.rule_id == "f.on_missing"
+        assert verdict.consequence.effects == (Effect.NOTIFY, Effect.REVOKE_ALL)
+        verdict = decided(policy(rule("d", "{action: allow, effects: [notify]}")), client__floor="step_up")
+        assert (verdict.rule_id, verdict.consequence.effects) == ("floor.client", (Effect.NOTIFY,))
 
     def test_a_floor_below_the_rule_that_decides_is_not_looked_at(self) -> None:
         missing = rule("m", "step_up", "on_missing: step_up", when="all: ['travel.speed > 900.0']")
@@ -254,7 +313,11 @@ class TestFloors:
 
     @pytest.mark.parametrize(
         "expression",
-        ["1 / 0 == 1 && keystroke.llr > 0.5", "[1][7] == 1 || keystroke.llr > 0.5", 'client.id.matches("" + "(")'],
+        [
+            "int(user.id) == 1 && keystroke.llr > 0.5",
+            "keystroke.llr > 0.5 || [1][int(user.id)] == 1",
+            'client.id.matches(user.id + "(")',
+        ],
     )
     def test_pol11_an_error_does_not_pass_for_a_missing_value(self, expression: str) -> None:
         assert decided(policy(rule("r", "allow", when=f"all: ['{expression}']")), keystroke__llr=None).errors == ("r",)
@@ -277,7 +340,7 @@ class TestWrongTypes:
     )  # fmt: skip
     def test_a_value_of_another_type_is_an_error_not_a_pass(self, signal: str, value: Any) -> None:
         leaf = {
-            "double": "keystroke.llr < 100.0", "int": "profile.samples < 100", "bool": "profile.confirmed",
+            "double": "keystroke.llr < 5.0", "int": "profile.samples < 100", "bool": "profile.confirmed",
             "string": 'client.id != ""', "strings": '!("x" in user.groups)',
         }[SIGNALS[signal].type]  # fmt: skip
         for joint in ("all", "any", "not"):
@@ -334,7 +397,7 @@ class TestShadow:
                 True, True, "step_up",
             ),
             (
-                (rule("ill", "allow", when='all: ["1 / 0 == 1"]'), rule("s", "allow", *SHADOW), rule("open", "allow")),
+                (rule("ill", "allow", when='all: ["int(user.id) == 1"]'), rule("s", "allow", *SHADOW), rule("open", "allow")),
                 True, False, "step_up",
             ),
         ],
@@ -346,7 +409,7 @@ class TestShadow:
         assert (entry.reached, entry.changed, str(entry.consequence.action)) == (reached, changed, would)
 
     def test_an_error_in_shadow_is_no_error_of_the_decision(self) -> None:
-        verdict = decided(policy(rule("s", "allow", *self.SHADOW, when='all: ["1 / 0 == 1"]')))
+        verdict = decided(policy(rule("s", "allow", *self.SHADOW, when='all: ["int(user.id) == 1"]')))
         assert told(verdict) == ("outcome.match", "allow")
         assert verdict.errors == ()
         assert verdict.shadow[0].result == "error"
@@ -404,6 +467,81 @@ class TestDeny:
     def test_context_and_lists_may_deny(self, when: str) -> None:
         assert policy(rule("r", "deny", when=when), lists=LISTS)
 
+    ALLOW = rule("typing", "allow", when="all: ['keystroke.outcome == \"match\"']")
+
+    @pytest.mark.parametrize(
+        "deny",
+        [
+            rule("no", "deny", when="all: ['failures.device >= 0']"),
+            rule("no", "deny", when="all: ['failures.device < 1000000']"),
+            rule("no", "deny", when="all: ['travel.speed > 900.0']"),
+            rule("no", "step_up", "on_missing: deny", when="all: ['travel.speed > 900.0']"),
+            rule("no", "step_up", "on_error: deny", when="all: ['travel.speed > 900.0']"),
+            rule("no", "deny", "mode: shadow", "since: 2026-11-01", when="all: ['failures.device >= 0']"),
+        ],
+    )
+    def test_a_deny_that_typing_above_it_could_spare_is_refused(self, deny: str) -> None:
+        """Else a mismatch alone would turn that rule's answer into the deny."""
+        with pytest.raises(
+            PolicyInvalid, match=r"no denies by behaviour: typing above it reads .*; hint: move no up, above it; or"
+        ):
+            policy(self.ALLOW, deny)
+        assert policy(deny, self.ALLOW)
+        assert policy(self.ALLOW, deny, top="behavior_may_deny: true")
+
+    def test_but_not_below_what_can_never_meet_it_or_decides_nothing(self) -> None:
+        deny = rule("no", "deny", "scope: {clients: [bank]}", when="all: ['travel.speed > 900.0']")
+        assert policy(self.ALLOW + ", scope: {clients: [wiki]}", deny)
+        assert policy(self.ALLOW + ", mode: shadow, since: 2026-11-01", deny)
+        assert policy(rule("known", "allow", when="all: ['device.state == \"known\"']"), deny)
+        with pytest.raises(PolicyInvalid, match=r"no denies by behaviour"):
+            policy(self.ALLOW + ", scope: {clients: [wiki, bank]}", deny)
+
+    @given(st.data())
+    @settings(deadline=None, max_examples=150)
+    def test_pol5_in_a_file_without_the_flag_behaviour_never_turns_an_answer_into_a_deny(
+        self, data: st.DataObject
+    ) -> None:
+        behaviour = [
+            "keystroke.llr > 0.5",
+            'keystroke.outcome == "match"',
+            "profile.confirmed",
+            "keystroke.llr * 2.0 > 1.0",
+        ]
+        context = ["travel.speed > 900.0", "failures.device >= 0", 'mark.state == "compromised"', 'client.id == "bank"']
+        rules = []
+        for index in range(data.draw(st.integers(1, 4))):
+            leaves = data.draw(st.lists(st.sampled_from([*behaviour, *context, *context]), min_size=1, max_size=3))
+            floors = [
+                f"{key}: {word}"
+                for key in ("on_error", "on_missing")
+                if (word := data.draw(st.sampled_from(["", "skip", "step_up", "deny"])))
+            ]
+            written = ", ".join(f"'{leaf}'" for leaf in leaves)
+            when = f"{data.draw(st.sampled_from(['all', 'any']))}: [{written}]"
+            rules.append(
+                rule(f"r{index}", data.draw(st.sampled_from(["allow", "step_up", "deny", "deny"])), *floors, when=when)
+            )
+        try:
+            made = policy(*rules)
+        except PolicyInvalid as refused:
+            assert "denies by behaviour" in refused.message
+            return
+        around = {
+            "travel.speed": data.draw(st.sampled_from([None, 1.0, 1000.0, "x"])),
+            "failures.device": data.draw(st.sampled_from([None, 0, 5])),
+            "mark.state": data.draw(st.sampled_from([None, "none", "compromised"])),
+            "client.id": data.draw(st.sampled_from(["bank", "wiki"])),
+        }
+        denied = {
+            decide(made, FACTS | around | {"keystroke.outcome": outcome, "keystroke.llr": llr, "profile.confirmed": sure}, NOW)
+            .consequence.action is Action.DENY
+            for outcome in ("match", "mismatch", "insufficient", None, 7)
+            for llr in (None, -1.0, 2.0, "x")
+            for sure in (True, False, None)
+        }  # fmt: skip
+        assert len(denied) == 1, rules
+
     @pytest.mark.parametrize("key", ["on_error: deny", "on_missing: deny"])
     def test_so_for_floors(self, key: str) -> None:
         with pytest.raises(PolicyInvalid, match="behavior_may_deny"):
@@ -417,7 +555,7 @@ def test_an_expression_that_stands_in_two_rules_is_evaluated_once() -> None:
 
 
 def test_what_cannot_matter_is_not_evaluated() -> None:
-    verdict = decided(policy(rule("a", "step_up", when="all: ['keystroke.llr > 0.5', '1 / 0 == 1']")))
+    verdict = decided(policy(rule("a", "step_up", when="all: ['keystroke.llr > 0.5', 'int(user.id) == 1']")))
     assert [leaf.expression for leaf in verdict.trace[0].leaves] == ["keystroke.llr > 0.5"]
     assert verdict.errors == ()
 

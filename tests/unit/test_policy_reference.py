@@ -23,6 +23,7 @@ from sidecar.policy.language import parse
 NOW = 1_795_000_000.0
 STRICT = {"trust": 0, "allow": 1, "step_up": 2, "deny": 3}
 DOUBLES = ("keystroke.llr", "keystroke.confidence", "travel.speed", "time.unusual")
+ISSUERS = ("https://one.example", "https://two.example")
 INTS = ("profile.samples", "failures.device")
 TEXTS = {
     "client.id": ("app", "web", "bank"),
@@ -31,9 +32,20 @@ TEXTS = {
     "user.id": ("ann", "bob"),
     "network.address": ("192.0.2.7", "198.51.100.4", "2001:db8::5", "nonsense"),
     "network.country": ("NO", "SE"),
+    "idp.realm": ("main", "test"),
+    "idp.issuer": ISSUERS,
 }
 BOOLS = ("profile.confirmed", "network.changed")
 GROUPS = ("staff", "board")
+MANY = ("user.groups", "user.roles")
+# What is asked: a verb, an acr, a factor. The ranks are those of docs/policies.md.
+ASKED = [
+    ("trust", None, None), ("allow", None, None), ("step_up", None, None), ("step_up", "1", None), ("step_up", "2", None),
+    ("step_up", "gold", None), ("step_up", None, "otp"), ("step_up", None, "webauthn"), ("step_up", None, "sms"),
+    ("step_up", None, "second_factor"), ("deny", None, None),
+]  # fmt: skip
+STEPS = [asked for asked in ASKED if asked[0] in ("step_up", "deny")]
+RANKS = {"second_factor": 0, "sms": 1, "otp": 2, "webauthn": 3}
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b,
@@ -50,7 +62,7 @@ LIST_SIGNAL = {"cidrs": "network.address", "users": "user.id", "countries": "net
 
 # Leaves as the reference sees them: tuples. How they are written in a policy file is said by ``written`` alone.
 DECIMALS = st.integers(0, 100).map(lambda number: number / 100)
-LEAVES = st.one_of(
+SIMPLE = st.one_of(
     st.tuples(st.just("number"), st.sampled_from(DOUBLES), st.sampled_from(list(COMPARE)), DECIMALS, st.booleans()),
     st.tuples(
         st.just("number"), st.sampled_from(INTS), st.sampled_from(list(COMPARE)), st.integers(0, 4), st.booleans()
@@ -64,7 +76,16 @@ LEAVES = st.one_of(
     st.tuples(st.just("within"), st.just("client.id"), st.lists(st.sampled_from(TEXTS["client.id"]), max_size=2)),
     st.tuples(st.just("group"), st.sampled_from(GROUPS)),
     st.tuples(st.just("divide"), st.sampled_from(INTS)),
+    st.tuples(
+        st.just("computed"), st.sampled_from(DOUBLES), st.sampled_from("+-*/"), st.sampled_from([*DOUBLES, 0.5, 1e308]),
+        st.sampled_from("+*"), st.sampled_from([0.0, 1.0, 1e308]), st.sampled_from(list(COMPARE)), DECIMALS, st.booleans(),
+    ),
+)  # fmt: skip
+LEAVES = st.one_of(
+    SIMPLE,
     st.tuples(st.just("listed"), st.sampled_from(list(LISTS))),
+    # One expression of several questions; what it joins is joined as the tree around it joins.
+    st.tuples(st.just("joined"), st.sampled_from(["&&", "||"]), SIMPLE, SIMPLE, st.booleans()),
 )
 TREES = st.recursive(
     LEAVES.map(lambda leaf: ("leaf", leaf)),
@@ -81,20 +102,22 @@ EXCEPTIONS = st.fixed_dictionaries(
 RULES = st.fixed_dictionaries(
     {
         "when": TREES,
-        "then": st.sampled_from(list(STRICT)),
+        "then": st.sampled_from(ASKED),
         "scope": st.none()
         | st.just({"clients": ["app"]})
+        | st.just({"roles": ["admin"]})
+        | st.just({"realms": ["main"], "idps": [ISSUERS[0]]})
         | st.just({"groups": ["staff"]})
         | st.just({"networks": ["office"]}),
-        "on_error": st.sampled_from([None, "skip", "step_up", "deny"]),
-        "on_missing": st.sampled_from([None, "skip", "step_up", "deny"]),
+        "on_error": st.sampled_from([None, "skip", *STEPS]),
+        "on_missing": st.sampled_from([None, "skip", *STEPS]),
         "exceptions": st.lists(EXCEPTIONS, max_size=2),
         "shadow": st.booleans(),
     }
 )
 POLICIES = st.fixed_dictionaries(
-    {"rules": st.lists(RULES, max_size=5), "match": st.sampled_from(list(STRICT)), "rest": st.sampled_from(list(STRICT)),
-     "error": st.sampled_from(list(STRICT))}
+    {"rules": st.lists(RULES, max_size=5), "match": st.sampled_from(ASKED), "rest": st.sampled_from(ASKED[1:]),
+     "error": st.sampled_from(ASKED[1:])}
 )  # fmt: skip
 NUMBERS = st.none() | st.sampled_from([math.nan, math.inf, -math.inf, "wrong", True]) | DECIMALS
 FACTS = st.fixed_dictionaries(
@@ -103,6 +126,7 @@ FACTS = st.fixed_dictionaries(
     | {name: st.none() | st.sampled_from(values) | st.just(7) for name, values in TEXTS.items()}
     | {name: st.none() | st.booleans() | st.just("true") for name in BOOLS}
     | {"user.groups": st.none() | st.lists(st.sampled_from(GROUPS), max_size=2) | st.just("staff")}
+    | {"user.roles": st.none() | st.lists(st.sampled_from(["admin", "reader"]), max_size=2) | st.just(["admin", 3])}
     | {"client.floor": st.sampled_from([None, "trust", "allow", "step_up", 3])}
     | {"profile.state": st.sampled_from([None, "none", "learning", "ready", "stale"])}
     | {"keystroke.cause": st.none() | st.sampled_from([str(cause) for cause in Cause])}
@@ -127,7 +151,22 @@ def written(leaf: Any) -> Any:  # noqa: PLR0911 - one answer per form
         return f'"{leaf[1]}" in user.groups'
     if kind == "divide":
         return f"10 / {leaf[1]} > 4"
+    if kind == "computed":
+        one, sign, other, then, last, compare, number, negated = leaf[1:]
+        text = f"({one} {sign} {other}) {then} {last!r} {compare} {number!r}"
+        return f"!({text})" if negated else text
+    if kind == "joined":
+        text = f"({written(leaf[2])}) {leaf[1]} ({written(leaf[3])})"
+        return f"!({text})" if leaf[4] else text
     return {"listed": leaf[1]}
+
+
+def asked_written(asked: Any) -> Any:
+    if not isinstance(asked, tuple):
+        return asked
+    verb, acr, factor = asked
+    named = {"acr_values": acr} if acr else {"factor": factor} if factor else {}
+    return {"action": verb, **named} if named else verb
 
 
 def tree_written(tree: Any) -> Any:
@@ -137,8 +176,12 @@ def tree_written(tree: Any) -> Any:
 def file_of(policy: Any) -> bytes:
     rules = []
     for index, rule in enumerate(policy["rules"]):
-        body: dict[str, Any] = {"id": f"r{index}", "when": tree_written(rule["when"]), "then": rule["then"]}
-        body |= {key: rule[key] for key in ("scope", "on_error", "on_missing") if rule[key] is not None}
+        body: dict[str, Any] = {
+            "id": f"r{index}",
+            "when": tree_written(rule["when"]),
+            "then": asked_written(rule["then"]),
+        }
+        body |= {key: asked_written(rule[key]) for key in ("scope", "on_error", "on_missing") if rule[key] is not None}
         if rule["shadow"]:
             body |= {"mode": "shadow", "since": "2026-01-01"}
         if rule["exceptions"]:
@@ -148,11 +191,11 @@ def file_of(policy: Any) -> bytes:
                 for number, one in enumerate(rule["exceptions"])
             ]
         rules.append(body)
-    rest = policy["rest"]
+    rest = asked_written(policy["rest"])
     file = {
         "schema": 1, "id": "p", "prior": 0.02, "bands": {"keystroke": {"mismatch_from": 0.9}}, "behavior_may_deny": True,
         "lists": LISTS, "rules": rules,
-        "outcomes": {"match": policy["match"], "mismatch": rest, "error": policy["error"],
+        "outcomes": {"match": asked_written(policy["match"]), "mismatch": rest, "error": asked_written(policy["error"]),
                      "insufficient": dict.fromkeys(["none", "learning", "stale"], rest),
                      "unavailable": {str(cause): rest for cause in Cause}},
     }  # fmt: skip
@@ -176,8 +219,9 @@ def seen(facts: dict[str, Any], name: str) -> Any:  # noqa: PLR0911 - one answer
         return value if fine else "error"
     if name in BOOLS:
         return value if isinstance(value, bool) else "error"
-    if name == "user.groups":
-        return list(value) if isinstance(value, list | tuple) else "error"
+    if name in MANY:
+        fine = isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
+        return list(value) if fine else "error"
     return ("text", value) if isinstance(value, str) else "error"
 
 
@@ -199,7 +243,9 @@ def leaf_truth(leaf: Any, facts: dict[str, Any]) -> Any:  # noqa: PLR0911 - one 
         except ValueError:
             return "error"
         return any(address in ip_network(entry) for entry in held["cidrs"])
-    value = seen(facts, "user.groups" if kind == "group" else leaf[1])
+    if kind == "computed":
+        return computed_truth(leaf, facts)
+    value = seen(facts, "user.groups" if kind == "group" else "user.roles" if kind == "role" else leaf[1])
     if isinstance(value, str):
         return value
     if kind == "number":
@@ -210,9 +256,33 @@ def leaf_truth(leaf: Any, facts: dict[str, Any]) -> Any:  # noqa: PLR0911 - one 
         return value != leaf[2]
     if kind == "within":
         return value[1] in leaf[2]
-    if kind == "group":
+    if kind in ("group", "role"):
         return leaf[1] in value
     return "error" if value == 0 else int(10 / value) > 4
+
+
+def computed_truth(leaf: Any, facts: dict[str, Any]) -> Any:
+    """Every step of a computation must be a finite number, or it is an error."""
+    one, sign, other, then, last, compare, number, negated = leaf[1:]
+    left, right = seen(facts, one), seen(facts, other) if isinstance(other, str) else other
+    for word in ("error", "missing"):
+        if word in (left, right):
+            return word
+    if sign == "/" and right == 0:
+        return "error"
+    first = {"+": left + right, "-": left - right, "*": left * right, "/": left / right if right else 0.0}[sign]
+    second = first + last if then == "+" else first * last
+    if not (math.isfinite(first) and math.isfinite(second)):
+        return "error"
+    return COMPARE[compare](second, number) != negated
+
+
+def opened(leaf: Any) -> Any:
+    """A leaf of several questions as the tree it stands for."""
+    if leaf[0] != "joined":
+        return ("leaf", leaf)
+    tree = ("all" if leaf[1] == "&&" else "any", [("leaf", leaf[2]), ("leaf", leaf[3])])
+    return ("not", [tree]) if leaf[4] else tree
 
 
 def could_be(tree: Any, facts: dict[str, Any]) -> Any:
@@ -220,6 +290,8 @@ def could_be(tree: Any, facts: dict[str, Any]) -> Any:
     leaves: list[Any] = []
 
     def number(part: Any) -> Any:
+        if part[0] == "leaf" and part[1][0] == "joined":
+            return number(opened(part[1]))
         if part[0] == "leaf":
             leaves.append(leaf_truth(part[1], facts))
             return len(leaves) - 1
@@ -274,6 +346,13 @@ def rule_truth(rule: Any, facts: dict[str, Any]) -> tuple[Any, bool]:
             parts.append(("leaf", ("within", "client.id", scope["clients"])))
         elif "groups" in scope:
             parts.append(("leaf", ("group", scope["groups"][0])))
+        elif "roles" in scope:
+            parts.append(("leaf", ("role", scope["roles"][0])))
+        elif "realms" in scope:
+            parts += [
+                ("leaf", ("within", "idp.realm", scope["realms"])),
+                ("leaf", ("within", "idp.issuer", scope["idps"])),
+            ]
         else:
             parts.append(("leaf", ("listed", "office")))
     base = could_be(("all", [*parts, rule["when"]]), facts)
@@ -293,7 +372,7 @@ def rule_truth(rule: Any, facts: dict[str, Any]) -> tuple[Any, bool]:
     return ("error" if "error" in (base, excused) else "missing"), base is True
 
 
-def expected(policy: Any, facts: dict[str, Any], enforced: list[int]) -> str:
+def expected(policy: Any, facts: dict[str, Any], enforced: list[int]) -> tuple[Any, Any, Any]:
     """The answer if exactly these rules were enforced."""
     floors = []
     chosen = None
@@ -323,12 +402,28 @@ def expected(policy: Any, facts: dict[str, Any], enforced: list[int]) -> str:
         else:
             chosen = policy["error"]
     told = facts.get("client.floor")
-    floors.append("allow" if told is None else told if told in ("trust", "allow", "step_up") else "step_up")
-    return max([chosen, *floors], key=STRICT.__getitem__)
+    least = "allow" if told is None else told if told in ("trust", "allow", "step_up") else "step_up"
+    return together([*floors, chosen], least)
+
+
+def together(asked: list[Any], least: str) -> tuple[Any, Any, Any]:
+    """The strictest verb; of the acrs and factors named with it the strongest, of equals the first."""
+    most = max([*(one[0] for one in asked), least], key=STRICT.__getitem__)
+    if most != "step_up":
+        return most, None, None
+    acrs = [one[1] for one in asked if one[0] == most and one[1]]
+    factors = [one[2] for one in asked if one[0] == most and one[2] and RANKS[one[2]]]
+    acr = next((found for found in ("2", "1") if found in acrs), None) or (acrs[0] if acrs else None)
+    factor = next((found for found in ("webauthn", "otp", "sms") if found in factors), None)
+    return most, acr, factor or (None if acr else "second_factor")
 
 
 def verb(consequence: Any) -> str:
     return "trust" if consequence.trust else str(consequence.action)
+
+
+def answered(consequence: Any) -> tuple[Any, Any, Any]:
+    return verb(consequence), consequence.acr_values, consequence.factor
 
 
 @given(POLICIES, st.lists(FACTS, min_size=1, max_size=12))
@@ -339,10 +434,10 @@ def test_random_policies_and_facts_decide_as_the_reference_says(policy: Any, log
     shadows = [index for index, rule in enumerate(policy["rules"]) if rule["shadow"]]
     for facts in logins:
         verdict = decide(made, facts, NOW)
-        assert verb(verdict.consequence) == expected(policy, facts, enforced), (facts, verdict)
+        assert answered(verdict.consequence) == expected(policy, facts, enforced), (facts, verdict)
         for index, would in zip(shadows, verdict.shadow, strict=True):
             alone = expected(policy, facts, sorted([*enforced, index]))
-            assert verb(would.consequence) == alone, (index, facts, verdict)
+            assert answered(would.consequence) == alone, (index, facts, verdict)
         for entry in verdict.trace:
             truth, _ = rule_truth(policy["rules"][int(entry.rule_id[1:])], facts)
             assert entry.result == (str(truth).lower() if isinstance(truth, bool) else truth), (entry, facts)
@@ -367,13 +462,14 @@ def test_pol11_losing_a_value_never_makes_a_rule_match_or_an_unknown_known(
 
 def test_the_reference_tells_a_wrong_evaluation_apart() -> None:
     """A mutated answer must be noticed: the reference is no tautology."""
-    rule = {"when": ("not", [("leaf", ("flag", "profile.confirmed", False))]), "then": "trust", "scope": None,
+    rule = {"when": ("not", [("leaf", ("flag", "profile.confirmed", False))]), "then": ("trust", None, None), "scope": None,
             "on_error": None, "on_missing": None, "exceptions": [], "shadow": False}  # fmt: skip
-    policy = {"rules": [rule], "match": "step_up", "rest": "step_up", "error": "step_up"}
+    ask = ("step_up", None, None)
+    policy = {"rules": [rule], "match": ask, "rest": ask, "error": ask}
     facts = {"keystroke.outcome": "match", "client.floor": "trust"}
-    assert expected(policy, facts | {"profile.confirmed": False}, [0]) == "trust"
-    assert expected(policy, facts | {"profile.confirmed": None}, [0]) == "step_up"
-    assert expected(policy, facts | {"profile.confirmed": "no"}, [0]) == "step_up"
+    assert expected(policy, facts | {"profile.confirmed": False}, [0])[0] == "trust"
+    assert expected(policy, facts | {"profile.confirmed": None}, [0])[0] == "step_up"
+    assert expected(policy, facts | {"profile.confirmed": "no"}, [0])[0] == "step_up"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -387,22 +483,26 @@ def test_known_seeds_stay_known(seed: int) -> None:
         ("divide", "profile.samples"),
         ("listed", "gone"),
         ("group", "staff"),
+        ("computed", "keystroke.llr", "/", "keystroke.confidence", "+", 0.0, ">", 0.5, True),
+        ("joined", "||", ("divide", "profile.samples"), ("number", "keystroke.llr", ">", 0.5, False), True),
     ]
     for _ in range(60):
         rules = [
             {"when": (draw.choice(["all", "any"]), [("leaf", draw.choice(leaves)), ("not", [("leaf", draw.choice(leaves))])]),
-             "then": draw.choice(list(STRICT)), "scope": None, "on_error": draw.choice([None, "skip", "deny"]),
-             "on_missing": draw.choice([None, "step_up"]), "exceptions": [], "shadow": draw.random() < 0.3}
+             "then": draw.choice(ASKED), "scope": None, "on_error": draw.choice([None, "skip", *STEPS]),
+             "on_missing": draw.choice([None, *STEPS]), "exceptions": [], "shadow": draw.random() < 0.3}
             for _ in range(4)
         ]  # fmt: skip
-        policy = {"rules": rules, "match": "allow", "rest": "step_up", "error": draw.choice(list(STRICT))}
+        policy = {"rules": rules, "match": ASKED[1], "rest": draw.choice(STEPS), "error": draw.choice(ASKED[1:])}
         facts = {
             "keystroke.outcome": draw.choice(["match", "mismatch", None]),
-            "keystroke.llr": draw.choice([None, 0.1, 0.9, math.nan]),
+            "keystroke.llr": draw.choice([None, 0.0, 0.1, 0.9, math.nan]),
+            "keystroke.confidence": draw.choice([None, 0.0, 0.5]),
             "profile.samples": draw.choice([0, 1, 9, None, "x"]),
             "user.groups": draw.choice([None, ["staff"], []]),
             "user.id": "ann",
             "client.floor": draw.choice(["trust", None]),
         }
         enforced = [index for index, rule in enumerate(rules) if not rule["shadow"]]
-        assert verb(decide(parse(file_of(policy), "p"), facts, NOW).consequence) == expected(policy, facts, enforced)
+        verdict = decide(parse(file_of(policy), "p"), facts, NOW)
+        assert answered(verdict.consequence) == expected(policy, facts, enforced)

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -27,7 +28,7 @@ from sidecar.drafting.report import page
 from sidecar.errors import BadRequest, ConfigInvalid, GaitkeeperError, PolicyInvalid
 from sidecar.policy import signature
 from sidecar.policy.backtest import Recorded, difference, report, tally
-from sidecar.policy.compare import differences
+from sidecar.policy.compare import _swapped, differences
 from sidecar.policy.evaluate import decide
 from sidecar.policy.explain import explained, read_change, read_facts, what_if
 from sidecar.policy.expressions import known
@@ -176,8 +177,8 @@ class TestLint:
         [
             ([("a", "keystroke.llr > 1.0")], ("keystroke.llr > 2.0",), False),
             ([("a", "keystroke.llr > 1.0")], ("keystroke.llr > 0.5",), True),
-            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr <= 1.0")], ("keystroke.llr < 9.0",), False),
-            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr < 1.0")], ("keystroke.llr < 9.0",), True),
+            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr <= 1.0")], ("keystroke.llr < 5.5",), False),
+            ([("a", "keystroke.llr > 1.0"), ("b", "keystroke.llr < 1.0")], ("keystroke.llr < 5.5",), True),
             ([("a", "true")], ('client.id == "x"',), False),
             ([("a", 'client.id != "x"')], ('client.id == "y"',), False),
             ([("a", 'client.id != "x"')], ('client.id == "x"',), True),
@@ -214,7 +215,7 @@ class TestLint:
         found = self.find(rule("a", "true", more=", mode: shadow, since: 2026-01-01"))
         assert found[0][0] == "warning"
         found = self.find(rule("a", "true", more=", mode: shadow, since: 2027-01-01"))
-        assert found == [("warning", "a is in shadow since a day to come")]
+        assert found == [("error", "a is in shadow since a day to come, 2027-01-01")]
 
     def test_exceptions_and_scopes_narrow_what_is_covered(self) -> None:
         scoped = rule("a", "true", then="allow", more=", scope: {clients: [app]}")
@@ -330,12 +331,16 @@ class TestDiff:
                 "other",
             ),
             (rule("a", "keystroke.llr > 1.0", then="allow"), "then allow, was step_up", "milder"),
-            (rule("a", "keystroke.llr > 1.0", more=", on_missing: step_up"), "on_missing step_up, was skip", "other"),
-            (rule("a", "keystroke.llr > 1.0", more=", on_error: skip"), "on_error skip, was outcomes.error", "other"),
+            (
+                rule("a", "keystroke.llr > 1.0", more=", on_missing: step_up"),
+                "on_missing step_up, was skip",
+                "stricter",
+            ),
+            (rule("a", "keystroke.llr > 1.0", more=", on_error: skip"), "on_error skip, was outcomes.error", "milder"),
             (
                 rule("a", "keystroke.llr > 1.0", more=", mode: shadow, since: 2026-11-01"),
                 "mode shadow, was enforce",
-                "other",
+                "milder",
             ),
             (
                 rule("a", "keystroke.llr > 1.0", more=", scope: {clients: [app]}"),
@@ -348,11 +353,67 @@ class TestDiff:
         assert self.changed(first, self.BASE[1]) == [("rule a", told, direction)]
 
     def test_rules_added_removed_and_moved(self) -> None:
-        assert self.changed(self.BASE[0]) == [("rule b", "removed; it said allow", "other")]
-        assert self.changed(*self.BASE, rule("c", "true")) == [("rule c", "added: step_up", "other")]
+        assert self.changed(self.BASE[0]) == [("rule b", "removed; it said allow", "stricter")]
+        assert self.changed(*self.BASE, rule("c", "true")) == [("rule c", "added: step_up", "stricter")]
         assert self.changed(self.BASE[1], self.BASE[0]) == [
             ("rule b", "now stands before a; a login that meets both gets allow", "milder")
         ]
+
+    @pytest.mark.parametrize(
+        ("added", "told", "direction"),
+        [
+            (rule("c", "true", then="allow"), "added: allow", "milder"),
+            (rule("c", "true", then="step_up"), "added: step_up", "stricter"),
+            (rule("c", "true", then="{action: step_up, acr_values: gold}"), "added: step_up (gold)", "stricter"),
+            (rule("c", "true", then="allow", more=", on_missing: step_up"), "added: allow", "other"),
+            (rule("c", "true", more=", mode: shadow, since: 2026-11-01"), "added in shadow: step_up", "other"),
+        ],
+    )
+    def test_an_added_rule_has_a_direction_where_it_can_be_told(self, added: str, told: str, direction: str) -> None:
+        assert self.changed(added, *self.BASE) == [("rule c", told, direction)]
+        removed = {"milder": "stricter", "stricter": "milder", "other": "other"}[direction]
+        assert [one[2] for one in self.changed(*self.BASE, old=(added, *self.BASE))] == [removed]
+
+    def test_a_rule_above_a_deny_may_spare_it(self) -> None:
+        deny = rule("d", "travel.speed > 900.0", then="deny")
+        changes = differences(with_rules(deny), with_rules(rule("c", 'client.id == "x"'), deny), NOW)
+        assert [(one.message, one.direction) for one in changes] == [("added: step_up", "other")]
+
+    def test_what_stands_beside_the_rules(self) -> None:
+        def listed(kind: str) -> Policy:
+            written = f"lists:\n  l: {{{kind}: [DE], owner: o, expires: never}}\nrules:\n"
+            text = BALANCED.replace("rules:\n", written, 1).replace(
+                "['mark.state == \"compromised\"']", "[listed: l]", 1
+            )
+            return parse(text.encode())
+
+        found = differences(listed("users"), listed("countries"), NOW)
+        assert ("list l", "holds countries, held users", "other") in [
+            (one.subject, one.message, one.direction) for one in found
+        ]
+        other = parse(BALANCED.replace("id: balanced", "id: other\nbehavior_may_deny: true", 1).encode())
+        assert [one.subject for one in differences(parse(BALANCED.encode()), other, NOW)] == ["id", "behavior_may_deny"]
+
+    @pytest.mark.parametrize("leaves", [1, 4])
+    def test_many_rules_in_another_order_are_compared_soon(self, leaves: int) -> None:
+        forms = ["travel.speed > 1{0:03}.0", "failures.device > {0}", "time.unusual > 0.{0:05}", 'client.id == "c{0}"']
+        made = [
+            rule(f"r{number}", *(form.format(number) for form in forms[:leaves]), joint="any",
+                 then=f"{{action: step_up, acr_values: a{number}}}")
+            for number in range(200)
+        ]  # fmt: skip
+        began = time.process_time()
+        found = self.changed(*reversed(made), old=tuple(made))
+        assert time.process_time() - began < 5.0
+        assert len(found) == 2001
+        assert found[-1] == ("order of rules", "17,900 further pairs changed places; they were not compared", "other")
+        one_moved = self.changed(*made[1:20], made[0], old=tuple(made[:20]))
+        assert [message.partition(";")[0] for _, message, _ in one_moved] == ["now stands before r0"] * 19
+
+    @given(st.permutations(range(8)))
+    def test_pairs_that_changed_places_are_all_found(self, places: list[int]) -> None:
+        every = [(one, other) for one in range(8) for other in range(one + 1, 8) if places[one] > places[other]]
+        assert list(_swapped(places)) == every
 
     def test_moving_rules_that_no_login_meets_together_is_no_change(self) -> None:
         apart = (rule("a", "keystroke.llr > 1.0"), rule("b", "keystroke.llr < 0.0", then="allow"))
