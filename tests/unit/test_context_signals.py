@@ -96,7 +96,7 @@ class TestTheTable:
     def test_what_is_not_known_is_none(self) -> None:
         facts = context_facts(around(device=None, past=[], located=places.Located(None, None, None)), NOW)
         unknown = {"network.changed", "network.asn", "network.asn_changed", "network.country", "network.country_changed",
-                   "travel.speed", "time.unusual", "failures.device", "session.age", "user.groups",
+                   "travel.speed", "time.unusual", "failures.device", "session.age", "session.factor_age", "user.groups",
                    "user.second_factor"}  # fmt: skip
         assert {name for name, value in facts.items() if value is None} == unknown
 
