@@ -13,7 +13,7 @@ import pytest
 from front import Front
 from middle import Middle
 from server import ADMIN, Server, running
-from stage import APP_PORT, Application, Stage, Visit
+from stage import APP_PORT, Application, Stage, Visit, realm
 
 from idp_adapters.keycloak.admin import AdminApi
 from sidecar.demo.launch import free_port
@@ -111,6 +111,13 @@ def restarted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
+def by_admin(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A realm whose sidecar ends sessions by the Admin API."""
+    with _realm(server, browser, tmp_path_factory, "--admin-revocation") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def fronted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Front]]:
     """A realm whose pages and sidecar are reached by one origin."""
     port = free_port()
@@ -128,6 +135,16 @@ def visit(stage: Stage) -> Iterator[Visit]:
     made = stage.visit()
     yield made
     made.context.close()
+
+
+@pytest.fixture
+def bare(server: Server, tmp_path: Path) -> Iterator[Stage]:
+    """A realm as an administrator has it, without us and without any sidecar."""
+    name = f"bare-{secrets.token_hex(3)}"
+    with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
+        api.post("//realms", realm(name))
+        yield Stage(server, name, tmp_path, None, api, port=free_port())
+        api.delete("")
 
 
 @contextmanager

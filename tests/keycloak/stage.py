@@ -156,6 +156,12 @@ class Stage:
         """The realm's issuer."""
         return f"{self.server.url}/realms/{self.name}"
 
+    @property
+    def revocation_url(self) -> str:
+        """Where the sidecar ends sessions: in the way that the installation was told."""
+        by_admin = f"{self.server.url}/admin/realms/{self.name}"
+        return by_admin if "--admin-revocation" in self.options else f"{self.issuer}/gaitkeeper/sessions/end"
+
     def prepare(self) -> None:
         """Make the realm, install, write the sidecar's settings, teach it Amelia's typing, and start it."""
         self.api.post("//realms", realm(self.name))
@@ -174,7 +180,7 @@ adapter = "keycloak"
 jwks_file = "{self.server.keys / self.name}-jwks.json"
 site_key = "{self.name}"
 origins = {json.dumps([self.server.url, *self.origins])}
-revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
+revocation_url = "{self.revocation_url}"
 """
         )
         if self.rules:
@@ -229,11 +235,19 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 
     def gaitkeeper(self, command: str, *more: str) -> str:
         """Run the product's command on the realm and return what it prints."""
-        words = [
+        return _told(self._command(command, *more))
+
+    def refused(self, command: str, *more: str) -> str:
+        """Run it and return why it refuses."""
+        done = _run(self._command(command, *more))
+        assert done.returncode != 0, done.stdout
+        return done.stdout + done.stderr
+
+    def _command(self, command: str, *more: str) -> list[str]:
+        return [
             sys.executable, "-m", "sidecar", "keycloak", command, "--realm", self.name, "--server", self.server.url,
             "--sidecar", self.sidecar_url, "--keys", str(self.server.keys), "--deadline-ms", "1500", *self.options, *more,
         ]  # fmt: skip
-        return _told(words)
 
     def status(self) -> str:
         """Run the command that shows the counts."""
@@ -313,12 +327,30 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 
     def end_sessions(self, username: str, sid: str | None, scope: str) -> OutboxItem:
         """Let the running sidecar end sessions, as a rule or an operator would."""
+        return self.end_sessions_of(self.user_id(username), sid, scope)
+
+    def end_sessions_of(self, user: str, sid: str | None, scope: str) -> OutboxItem:
+        """Do the same by the user's id, for a server that is away."""
         assert self.sidecar
-        subject = self.sidecar.keyring.pseudonym(self.name, self.user_id(username))
+        subject = self.sidecar.keyring.pseudonym(self.name, user)
         body = {"subject": subject, "sid": sid, "scope": scope, "reason": "test", "decision": "test"}
         item = OutboxItem(secrets.token_urlsafe(8), self.name, self.issuer, "revoke", body, 0, time.time())
         self.run(self.sidecar.outbox.add([item]))
         return item
+
+    def ended(self, item: OutboxItem) -> dict[str, Any]:
+        """Return what is kept of an effect: attempts, error, delivered_at - created as ``seconds``."""
+        assert self.sidecar
+        names = ("attempts", "delivered", "error", "seconds")
+        sql = "SELECT attempts, delivered, error, delivered_at - created FROM outbox WHERE id = ?"
+        database = self.sidecar.database
+
+        async def read() -> dict[str, Any]:
+            rows = await database.reading(lambda: database.read(sql, (item.id,)))
+            return dict(zip(names, rows[0], strict=True))
+
+        found: dict[str, Any] = self.run(read())
+        return found
 
     def end_by_admin_api(self, username: str, sid: str | None, scope: str) -> None:
         """End sessions the other way: by the Admin API, with the sidecar's own key."""
@@ -348,9 +380,13 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         )
 
 
-def _told(words: list[str]) -> str:
+def _run(words: list[str]) -> "subprocess.CompletedProcess[str]":
     env = os.environ | {"GAITKEEPER_KEYCLOAK_USER": ADMIN, "GAITKEEPER_KEYCLOAK_PASSWORD": ADMIN}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+
+def _told(words: list[str]) -> str:
+    done = _run(words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

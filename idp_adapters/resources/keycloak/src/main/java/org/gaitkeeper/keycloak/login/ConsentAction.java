@@ -34,6 +34,9 @@ final class ConsentAction implements RequiredActionProvider {
         if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login)) {
             return;
         }
+        if (new LoginNotes(login).isUntouched()) { // another client's flow: nothing is looked at there, so nobody is asked
+            return;
+        }
         Consent chosen = Persons.consent(context.getUser());
         boolean asked = chosen != null && chosen.version().equals(version);
         if (!asked && !isImpersonated(context)) {

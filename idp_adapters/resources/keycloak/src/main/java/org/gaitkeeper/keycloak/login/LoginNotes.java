@@ -83,6 +83,11 @@ record LoginNotes(AuthenticationSessionModel login) {
         return Action.of(login.getAuthNote(Names.ACTION));
     }
 
+    /** Whether none of our executions ran in this login. */
+    boolean isUntouched() {
+        return startedAt() == null && action() == null;
+    }
+
     /** Note that this login was denied; false when that was so already. */
     boolean deny() {
         boolean first = login.getAuthNote(Names.DENIED) == null;
