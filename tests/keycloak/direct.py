@@ -2,6 +2,7 @@
 
 import html
 import re
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,8 +39,11 @@ class Page:
         return html.unescape(found[1])
 
 
+TRUST = ssl.create_default_context()  # once: making it takes longer than a login
+
+
 def http() -> httpx.Client:
-    return httpx.Client(trust_env=False, timeout=30)
+    return httpx.Client(trust_env=False, timeout=30, verify=TRUST)
 
 
 @dataclass
@@ -60,10 +64,13 @@ class Direct:
         query = {"client_id": client, "redirect_uri": APP, "response_type": "code", "scope": "openid"} | more
         return self.send("GET", f"{self.stage.issuer}/protocol/openid-connect/auth?{urlencode(query)}")
 
-    def sign_in(self, page: Page, username: str = USERNAME, *, typed: bool = False, who: int = WHO) -> Page:
-        """Post the login form; ``typed``: as the account's owner types (or ``who`` else), without it there is no capture."""
+    def sign_in(
+        self, page: Page, username: str = USERNAME, *, typed: bool = False, who: int = WHO, capture: str = ""
+    ) -> Page:
+        """Post the login form; ``typed``: as the account's owner types (or ``who`` else), else with this capture or none."""
         form = {"username": username, "password": PASSWORD}
-        return self.send("POST", page.action, data=form | ({"gaitkeeper_capture": self.typing(who)} if typed else {}))
+        field = self.typing(who) if typed else capture
+        return self.send("POST", page.action, data=form | ({"gaitkeeper_capture": field} if field else {}))
 
     def typing(self, who: int = WHO) -> str:
         """Return what the page would have put into the hidden field for somebody."""
