@@ -108,7 +108,11 @@ def test_an_administrator_in_somebodys_session_is_not_asked_and_cannot_answer_fo
 
 
 def test_prompt_none_is_not_asked_for_consent(stage: Stage, somebody: Direct, newcomer: str) -> None:
-    signed_in(somebody, newcomer)  # and leaves at the notice: no session yet
-    silent = somebody.open(prompt="none")
-    assert "error=" in silent.url
-    assert chosen(stage, newcomer) == "nothing"
+    assert somebody.refuse(signed_in(somebody, newcomer)).name == "app"
+    attributes = stage.api.get()["attributes"]
+    stage.api.put("", {"realm": stage.name, "attributes": attributes | {"gaitkeeper.consentVersion": "2"}})
+    try:  # the running session's person has not answered this notice
+        assert "code=" in somebody.open(prompt="none").url
+        assert 'id="gaitkeeper-consent"' in somebody.open().text
+    finally:
+        stage.api.put("", {"realm": stage.name, "attributes": attributes})

@@ -17,11 +17,16 @@ from stage import CHEAP, PASSWORD, Stage, Visit, person
 pytestmark = pytest.mark.timeout(900)
 
 DEADLINE_MS = 250
-PATIENT_MS = 2000  # for those that answer: on a busy machine they may take longer than a login should wait
-SLACK_US = 250_000  # a thread that is late on a busy machine; a dripping body would take six seconds
+# Where a real sidecar answers, or a handshake comes first: on a busy machine that takes longer than a login should wait.
+PATIENT_MS = 2000
+# What a login may take longer than a calm one and the deadline: a thread that is late on a busy machine. A dripping body would
+# take six seconds.
+ALLOWANCE_SECONDS = 0.25
+CALM_LOGINS = 3
+MOST_REPORTS = 1050  # a thousand wait at most
 HEALTH_SECONDS, LOGIN_SECONDS = 0.5, 1.0
 WATCH = Path(__file__).with_name("watch.py")
-AHEAD_SECONDS = 600
+AHEAD_SECONDS = {"ahead": 600, "behind": -600}
 CLIENTS = {"open": "app", "app": "login-login-otp", "closed": "login-error"}
 CAUSES = {
     "gone": "unreachable",
@@ -33,9 +38,11 @@ CAUSES = {
     "wrong_id": "nonsense",
     "other_login": "nonsense",
     "other_user": "nonsense",
-    "clock": "refused",
+    "ahead": "refused",
+    "behind": "refused",
     "no_url": "not_configured",
 }
+SLOW = ("wrong_id", "other_login", "other_user", "ahead", "behind", "certificate")
 
 
 @pytest.fixture
@@ -45,6 +52,14 @@ def healed(faulty: Stage, middle: Middle) -> Iterator[Stage]:
     heal(faulty)
     yield faulty
     middle.fault = None
+
+
+@pytest.fixture(scope="module")
+def calm_seconds(faulty: Stage, middle: Middle) -> float:
+    """How long a login takes at a sidecar that answers, on this machine and in this run."""
+    middle.fault = None
+    heal(faulty)
+    return max(log_in(faulty, typed=True).seconds for _ in range(CALM_LOGINS))
 
 
 def heal(stage: Stage) -> None:
@@ -68,7 +83,7 @@ def told_by(stage: Stage) -> dict[str, dict[str, int]]:
 
 
 def deadline(fault: str) -> int:
-    return DEADLINE_MS if fault in ("hang", "drip") else PATIENT_MS
+    return PATIENT_MS if fault in SLOW else DEADLINE_MS
 
 
 def logged(stage: Stage) -> int:
@@ -93,9 +108,9 @@ def fault(request: pytest.FixtureRequest, healed: Stage, middle: Middle, tmp_pat
         set_url(healed, middle.url.replace("http:", "https:"))
     elif kind == "no_url":
         set_url(healed, "gate.example.org:8443/ no url")
-    elif kind == "clock":
+    elif kind in AHEAD_SECONDS:
         healed.stop()
-        healed.start(ahead=AHEAD_SECONDS)
+        healed.start(ahead=AHEAD_SECONDS[kind])
     else:
         middle.fault = kind
     yield kind
@@ -106,18 +121,23 @@ def fault(request: pytest.FixtureRequest, healed: Stage, middle: Middle, tmp_pat
         middle.vanish()
     if kind in ("gone", "certificate"):
         middle.serve()
-    if kind == "clock":
+    if kind in AHEAD_SECONDS:
         healed.stop()
         healed.start()
 
 
 @pytest.mark.parametrize("fault", list(CAUSES), indirect=True)
-def test_each_clients_fail_mode_holds_within_the_deadline_is_logged_and_counted(healed: Stage, fault: str) -> None:
+def test_each_clients_fail_mode_holds_within_the_deadline_is_logged_and_counted(
+    healed: Stage, calm_seconds: float, fault: str
+) -> None:
     before, lines = counts(healed), logged(healed)
+    limit = deadline(fault) / 1000 + ALLOWANCE_SECONDS
     for number, (client, page) in enumerate(CLIENTS.items(), 1):
-        assert log_in(healed, client, typed=True).name == page
+        ended = log_in(healed, client, typed=True)
+        assert ended.name == page
+        assert ended.seconds < calm_seconds + limit
         assert counts(healed)[CAUSES[fault]] == before[CAUSES[fault]] + number
-        assert told_by(healed)["times"]["newest_us"] < deadline(fault) * 1000 + SLACK_US
+        assert told_by(healed)["times"]["newest_us"] < limit * 1_000_000
     assert counts(healed)["answered"] == before["answered"]
     assert logged(healed) - lines <= 1  # one line a minute and cause: an outage must not flood the log
     assert f": {CAUSES[fault].upper()}: " in healed.server.log.read_text()
@@ -202,7 +222,12 @@ def test_a_hundred_logins_at_a_hanging_sidecar_hold_up_nobody_else(healed: Stage
 
     watched = [healed.server.health, token, grant]
     calm = rush(healed, middle, names, watched, "error")  # answers at once: what a hundred logins cost on this machine
-    health, login = max(HEALTH_SECONDS, 1.5 * calm["health"]), max(LOGIN_SECONDS, 1.5 * calm["login"])
+    health, login = HEALTH_SECONDS, LOGIN_SECONDS
+    if (
+        calm["health"] > health or calm["login"] > login
+    ):  # this machine does not keep the limits without any sidecar either
+        health, login = max(health, 1.5 * calm["health"]), max(login, 1.5 * calm["login"])
+        print(f"a slow machine: the limits are {health:.2f} s and {login:.2f} s")
     for _ in range(3):  # other work of the machine may spoil a round; threads that hang would spoil each
         middle.fault = None
         heal(healed)
@@ -211,6 +236,7 @@ def test_a_hundred_logins_at_a_hanging_sidecar_hold_up_nobody_else(healed: Stage
             break
     assert seen["health"] < health
     assert seen["login"] < login
+    print(f"longest: health {seen['health']:.2f} s, others' logins {seen['login']:.2f} s; calm: {calm}")
 
 
 def rush(stage: Stage, middle: Middle, names: list[str], watched: list[str], fault: str) -> dict[str, float]:
@@ -272,3 +298,21 @@ def test_a_browsers_login_too_passes_a_sidecar_that_is_gone(healed: Stage, middl
     finally:
         visit.context.close()
         middle.serve()
+
+
+def test_reports_that_do_not_fit_are_counted_as_lost_and_shown(healed: Stage, middle: Middle) -> None:
+    """With the sidecar gone and the queue full of changed passwords."""
+    bruno = healed.user_id("bruno")
+    credentials = {"type": "password", "value": PASSWORD, "temporary": False}
+    before = told_by(healed)["reports"]["lost"]
+    middle.vanish()
+    try:
+        for _ in range(MOST_REPORTS):
+            healed.api.put(f"/users/{bruno}/reset-password", credentials)
+        lost = told_by(healed)["reports"]["lost"]
+        assert lost > before
+        shown = dict(line.rsplit(maxsplit=1) for line in healed.status().splitlines())
+        assert int(shown["reports lost"]) >= lost
+    finally:
+        middle.serve()
+    healed.until(lambda: told_by(healed)["reports"]["waiting"] == 0, 120)

@@ -24,9 +24,13 @@ def test_a_genuine_typed_login_is_granted_and_completed(stage: Stage, visit: Vis
     assert completion["sid"] == event["sessionId"] == granted["session_state"]
 
 
-def test_a_strangers_typing_meets_the_second_factor_and_the_events_still_tell(stage: Stage, visit: Visit) -> None:
+def test_a_strangers_typing_meets_the_second_factor_and_is_learned_and_the_events_still_tell(
+    stage: Stage, visit: Visit
+) -> None:
+    stage.add_person("evelyn", otp=True, gaitkeeper_consent=["given 1 1795270000"])
+    stage.learn("evelyn")
     visit.open()
-    visit.type_login(who=STRANGER)
+    visit.type_login("evelyn", who=STRANGER)
     assert visit.where() == "login-login-otp"
     visit.pass_otp()
     assert visit.where() == "app"
@@ -34,6 +38,7 @@ def test_a_strangers_typing_meets_the_second_factor_and_the_events_still_tell(st
     assert (details["gaitkeeper_action"], details["gaitkeeper_risk"]) == ("step_up", "high")
     completion = stage.completed(details["gaitkeeper_decision"])
     assert (completion["outcome"], completion["second_factor"]) == ("succeeded", True)
+    assert "password" in completion["taught"]
 
 
 def test_a_running_session_goes_on_by_how_its_login_was_typed(stage: Stage, visit: Visit) -> None:
