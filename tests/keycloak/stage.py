@@ -317,7 +317,7 @@ revocation_url = "{self.revocation_url}"
     def completed(self, decision_id: str) -> Any:
         """Return how a decision's login ended, as soon as it was reported."""
         assert self.sidecar
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             found = self.run(self.sidecar.decisions.get(self.name, decision_id))
             if found and found.completion is not None:
