@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup widget demo test test-stores-and-pages test-everything-else keycloak-jar test-keycloak demo-keycloak bench-keycloak check lock soak bench-memory wheel screenshots readme-run clean
+.PHONY: docs help setup widget demo test test-stores-and-pages test-everything-else keycloak-jar test-keycloak demo-keycloak bench-keycloak check lock soak bench-memory evaluate wheel screenshots readme-run clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,11 @@ soak: setup widget  ## Kills, rotations cut short and failing databases, on both
 
 bench-memory: setup  ## Measure what memory costs (MEMORY_ARGS="--users 2000" for a small one)
 	$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)
+
+DATA ?= ../shared/data/keystroke
+EVALUATE_ARGS ?= --json k.json --html k.html
+evaluate: setup  ## Error rates of all settings beside the baselines (DATA=DIR; a quarter of an hour on two cores)
+	$(BIN)/gaitkeeper evaluate keystroke --data $(DATA) --setting all $(EVALUATE_ARGS)
 
 wheel: setup widget  ## Build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

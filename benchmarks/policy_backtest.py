@@ -1,4 +1,7 @@
-"""How long a backtest takes: ``python -m benchmarks.policy_backtest --decisions N [--jobs J]``.
+"""How long a backtest takes: ``python -m benchmarks.policy_backtest --decisions N [--jobs J] [--installation]``.
+
+With ``--installation`` the decisions are recorded in an installation's database, sealed, and read from there as
+``backtest --config`` does; else they are lines of a file.
 
 Synthetic logins of ten thousand people with facts as a full deployment records them, decided by the balanced policy when
 they are made; then replayed against the strict one. Fifty thousand are distinct, more repeat them: making them would take
@@ -7,6 +10,7 @@ longer than replaying. Making them is not counted. Prints decisions per second, 
 """
 
 import argparse
+import asyncio
 import os
 import random
 import resource
@@ -19,13 +23,18 @@ from typing import Any
 
 import msgspec
 
+from sidecar.administration.policy import recorded
+from sidecar.config import IdpSettings, Settings
 from sidecar.drafting.replay import replayed
+from sidecar.main import DATABASE, build
 from sidecar.policy.backtest import report
 from sidecar.policy.evaluate import decide
 from sidecar.policy.language import load, parse
+from sidecar.ports import DecisionRecord
 from sidecar.shipped import policy_directory
 
 NOW = 1_787_000_000.0
+TENANT, ISSUER = "world", "http://localhost"
 PEOPLE = 10_000
 DISTINCT = 50_000
 
@@ -74,6 +83,42 @@ def facts_of(draw: random.Random, person: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def kept(settings: Settings, lines: Iterator[bytes]) -> None:
+    """Record decisions as logins do, in an installation of their own."""
+    sidecar = build(settings)
+    decoder, known = msgspec.json.Decoder(), set[str]()
+
+    async def record(number: int, line: dict[str, Any]) -> None:
+        body = {
+            "client": line["client"], "facts": line["facts"], "verdict": line["consequence"],
+            "answer": {"rule_id": line["rule"]}, "sid": None,
+        }  # fmt: skip
+        await sidecar.decisions.record(
+            DecisionRecord(
+                id=f"d{number}", tenant=TENANT, issuer=ISSUER, subject=line["subject"], at=line["at"], body=body,
+                assertion=(ISSUER, f"a{number}", int(line["at"]) + 60), idempotency=None, uses=(), digests=(), waiting=(),
+                outbox=(), directory={"id": line["subject"], "name": ""},
+            )
+        )  # fmt: skip
+
+    number = 0
+    while part := list(islice(lines, 1000)):
+        rows = [decoder.decode(line) for line in part]
+        for subject in {row["subject"] for row in rows} - known:
+            await sidecar.keys.ensure(TENANT, subject)
+            known.add(subject)
+        await asyncio.gather(*(record(number + place, row) for place, row in enumerate(rows)))
+        number += len(part)
+    sidecar.close()
+
+
+def installation(base: Path) -> Settings:
+    """Settings of an installation in a directory."""
+    (base / "jwks.json").write_text('{"keys": []}')
+    idp = IdpSettings(tenant=TENANT, issuer=ISSUER, jwks_file=base / "jwks.json", site_key="x", origins=(ISSUER,))
+    return Settings(base_url=ISSUER, data_dir=base / "data", idps=(idp,))
+
+
 def cpu_seconds() -> float:
     """CPU time of this process and of those that have ended."""
     return sum(os.times()[:4])
@@ -85,16 +130,29 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, default=1_000_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--installation", action="store_true")
     chosen = parser.parse_args()
     strict = policy_directory() / "strict.yaml"
+    raw = strict.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "decisions.jsonl"
-        with path.open("wb") as file:
-            made = list(logins(min(DISTINCT, chosen.decisions), chosen.seed))
-            file.writelines(islice(cycle(made), chosen.decisions))
-        began, worked = time.perf_counter(), cpu_seconds()
-        with path.open("rb") as lines:
-            found = replayed(strict.read_bytes(), "strict", lines, jobs=chosen.jobs)
+        made = list(logins(min(DISTINCT, chosen.decisions), chosen.seed))
+        lines = islice(cycle(made), chosen.decisions)
+        if chosen.installation:
+            settings = installation(Path(folder))
+            asyncio.run(kept(settings, lines))
+            path = settings.data_dir / DATABASE
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            began, worked = time.perf_counter(), cpu_seconds()
+            with recorded(settings, [TENANT], 0.0, NOW * 2) as replay:
+                found = replayed(raw, "strict", replay.decisions(), jobs=chosen.jobs)
+        else:
+            path = Path(folder) / "decisions.jsonl"
+            with path.open("wb") as file:
+                file.writelines(lines)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            began, worked = time.perf_counter(), cpu_seconds()
+            with path.open("rb") as file:
+                found = replayed(raw, "strict", file, jobs=chosen.jobs)
         took, worked = time.perf_counter() - began, cpu_seconds() - worked
         size = path.stat().st_size
     figures = report(found, parse(strict.read_bytes()))
@@ -103,7 +161,7 @@ def main() -> None:
         f"{figures['decisions']:,} decisions ({size / 1e6:,.0f} MB) in {took:.1f} s with {chosen.jobs} processes: "
         f"{figures['decisions'] / took:,.0f} a second, {worked / figures['decisions'] * 1e6:.0f} us CPU each; "
         f"{figures['more']:,} more, {figures['fewer']:,} fewer; "
-        f"largest process {largest / 1024:,.0f} MB"
+        f"largest process {largest / 1024:,.0f} MB ({before / 1024:,.0f} MB before replaying)"
     )
 
 

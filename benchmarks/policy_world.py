@@ -1,11 +1,11 @@
 """A thousand people over ninety days: does a backtest foretell what a policy would have done?
 
-``python -m benchmarks.policy_world --data PATH [--users 1000] [--days 90] [--logins 6] [--seed 1] [--json FILE]``
+``python -m benchmarks.policy_world --data PATH [--users 1000] [--days 90] [--seed 1] [--json FILE]``
 
 Every user types like one subject of the data set (CMU layout), a stretch of that subject's repetitions each, on browsers,
-networks and hours of their own; one visit in twenty is a stranger with the password, another subject from elsewhere, who
-cannot pass a second factor. All enroll and complete a few logins; from there the same visits are played forward through
-the real use cases under ``balanced`` and under ``strict``.
+networks and hours of their own; some come every working day, some once a week, some rarely (``HABITS``). One visit in twenty
+is a stranger with the password, another subject from elsewhere, who cannot pass a second factor. All enroll and complete a
+few logins; from there the same visits are played forward through the real use cases under ``balanced`` and under ``strict``.
 
 With learning frozen the backtest of ``strict`` over what ``balanced`` recorded must equal the forward run of ``strict``,
 decision by decision; else this ends with 1. With learning on the two may part, because the policies lead to other
@@ -45,14 +45,17 @@ from sidecar.usecases.rehearse import recorded
 TENANT, ISSUER, CLIENT = "world", "http://localhost", "app"
 BEGAN = 1_787_000_000.0
 DAY = 86_400.0
+FLUSHED = 500  # visits
 ENROLLED = 10
 SETTLING = 3  # completed logins before the ninety days
+HABITS = ((0.1, 5.0), (0.4, 1.0), (0.5, 0.25))  # share of users, visits a week
 STRANGERS = 0.05
 ABROAD = 0.03
 OTHER_BROWSER = 0.08
 NETWORKS = ("192.0.2.", "198.51.100.", "203.0.113.")
 PLACES = (("NO", 59.9, 10.8, 64500), ("SE", 59.3, 18.1, 64501), ("AU", -33.9, 151.2, 64502))
 
+Habits = Sequence[tuple[float, float]]
 Typing = Mapping[str, Sequence[list[Row]]]
 
 
@@ -77,8 +80,8 @@ class Plan:
     visits: Sequence[Visit]
 
 
-def planned(typing: Typing, *, users: int, days: int, logins: float, seed: int) -> Plan:
-    """Draw who comes when, from where, and with whose fingers. ``logins``: the mean number of visits a user."""
+def planned(typing: Typing, *, users: int, days: int, seed: int, habits: Habits = HABITS) -> Plan:
+    """Draw who comes when, from where, and with whose fingers. ``habits``: (share of users, visits a week)."""
     draw = np.random.default_rng(seed)
     subjects = sorted(typing)
     enrolled: dict[str, list[list[Row]]] = {}
@@ -87,7 +90,9 @@ def planned(typing: Typing, *, users: int, days: int, logins: float, seed: int) 
     for number in range(users):
         subject, user = subjects[number % len(subjects)], f"user-{number:04d}"
         mine = typing[subject]
-        first = int(draw.integers(0, max(1, len(mine) - ENROLLED - SETTLING - int(3 * logins))))
+        weekly = float(draw.choice([often for _, often in habits], p=[share for share, _ in habits]))
+        logins = int(draw.poisson(weekly * days / 7))
+        first = int(draw.integers(0, max(1, len(mine) - ENROLLED - SETTLING - logins)))
         own = iter(mine[first + ENROLLED :])
         enrolled[user] = list(mine[first : first + ENROLLED])
         hour, home = draw.uniform(7, 20), int(draw.integers(0, 2))
@@ -95,7 +100,7 @@ def planned(typing: Typing, *, users: int, days: int, logins: float, seed: int) 
         for early in range(SETTLING):
             at = BEGAN - (SETTLING - early) * DAY + hour * 3600
             settling.append(Visit(user, at, next(own), f"{user}-laptop", network, True))
-        for at in sorted(draw.uniform(0, days, int(draw.poisson(logins)))):
+        for at in sorted(draw.uniform(0, days, logins)):
             moment = BEGAN + int(at) * DAY + (hour + draw.normal(0, 1.5)) * 3600
             if draw.random() < STRANGERS:
                 other = typing[subjects[int(draw.integers(0, len(subjects)))]]
@@ -193,6 +198,8 @@ async def settled(base: Path, plan: Plan) -> None:
         await enroll(world.sidecar, TENANT, user, [probe_of(item) for item in rows], origin="world")
     for number, visit in enumerate(plan.settling):
         await world.visit(visit, number)
+        if number % FLUSHED == 0:
+            await world.sidecar.audit.flush()
     await world.close()
     (base / "cookies.json").write_text(json.dumps(world.cookies))
 
@@ -216,6 +223,8 @@ async def forward(
         answers = []
         for number, visit in enumerate(plan.visits):
             answers.append(await world.visit(visit, 1_000_000 + number))
+            if number % FLUSHED == 0:  # as a serving sidecar does every quarter of a second
+                await world.sidecar.audit.flush()
             progress()
         pages = recorded(world.sidecar.decisions, [TENANT], BEGAN, BEGAN + 10_000 * DAY, 10**9)
         decisions = [item async for page in pages for item in page]
@@ -291,12 +300,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--days", type=int, default=90)
-    parser.add_argument("--logins", type=float, default=6.0, help="mean number of visits a user")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     typing = read_typing(chosen.data)
-    plan = planned(typing, users=chosen.users, days=chosen.days, logins=chosen.logins, seed=chosen.seed)
+    plan = planned(typing, users=chosen.users, days=chosen.days, seed=chosen.seed)
     figures = asyncio.run(compared(plan, say=lambda text: print(text, flush=True)))
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=2) + "\n")

@@ -149,7 +149,9 @@ def recalibrate(
 @evaluate.command("keystroke")
 def evaluate_keystroke(
     data: Annotated[Path, typer.Option(help="A fixed-text set: a file, its folder, or a folder of sets.")],
-    setting: Annotated[str, typer.Option(help="A setting of docs/evaluation.md, or all.")] = "all",
+    setting: Annotated[
+        list[str] | None, typer.Option(help="A setting of docs/evaluation.md, or all (the default). May be repeated.")
+    ] = None,
     detector: Annotated[str, typer.Option(help="A detector's or a baseline's name, or all.")] = "nearest-recent-2",
     baselines: Annotated[
         str, typer.Option(help="standard, literature (two-class papers as well), or none but scaled Manhattan.")
@@ -159,21 +161,24 @@ def evaluate_keystroke(
     json: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with its charts to this file.")] = None,
     det: Annotated[Path | None, typer.Option(help="Write the DET chart of the first setting to this SVG file.")] = None,
+    require: Annotated[
+        bool, typer.Option("--require", help="Exit code 1 where the shipped scorer misses an aim on the public sets.")
+    ] = False,
 ) -> None:
     """Measure the detectors of typing beside the baselines of the literature."""
-    from sidecar.evaluation.keystroke.command import run_evaluation
+    from sidecar.evaluation.keystroke.command import Files, run_evaluation
 
-    run_evaluation(
+    code = run_evaluation(
         data=data,
-        setting=setting,
+        setting=setting or ["all"],
         detector=detector,
         baselines=baselines,
         seed=seed,
         jobs=jobs,
-        json_path=json,
-        html_path=html,
-        det_path=det,
+        files=Files(json, html, det),
+        require=require,
     )
+    raise typer.Exit(code)
 
 
 @evaluate.command("calibration")
@@ -200,7 +205,7 @@ def evaluate_attacks(
     """Measure what bots, replays and poisoning reach, with and without the checks against them."""
     from sidecar.evaluation.attacks.command import run_attacks
 
-    run_attacks(data=data, detector=detector, seed=seed, poisoning=poisoning, json_path=json)
+    raise typer.Exit(run_attacks(data=data, detector=detector, seed=seed, poisoning=poisoning, json_path=json))
 
 
 def main() -> None:

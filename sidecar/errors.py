@@ -144,6 +144,17 @@ class PolicyConflict(GaitkeeperError):
     status = 409
 
 
+class Busy(GaitkeeperError):
+    """This is done for one at a time, and somebody else's is running; the answer says in ``Retry-After`` when to try again."""
+
+    code = "busy"
+    status = 503
+
+    def __init__(self, message: str, *, again_seconds: int) -> None:
+        super().__init__(message)
+        self.again_seconds = again_seconds
+
+
 class StorageFailed(GaitkeeperError):
     """The database could not do the work (locked, full, damaged). Trying again may help."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from sidecar.api import enrollments, hooks, public
 from sidecar.api import subjects as subject_routes
 from sidecar.api.requests import Callers, install_error_handlers
 from sidecar.compiler import checked, signature_beside
-from sidecar.config import IdpSettings, Settings, is_url
+from sidecar.compiler import loaded as loaded_policy
+from sidecar.config import IdpSettings, OperatorSettings, Settings, is_url
 from sidecar.console import routes as console
 from sidecar.console.api import OperatorApi
 from sidecar.console.login import OperatorLogin
@@ -34,9 +36,9 @@ from sidecar.errors import ConfigInvalid, DeliveryFailed, StorageFailed
 from sidecar.geography import GeoDatabase
 from sidecar.keyring import Keyring
 from sidecar.masters import Masters
-from sidecar.policy.language import Policy, load, read_bytes
+from sidecar.policy.language import Policy, parse, read_bytes
 from sidecar.policy.signature import read_public, verify
-from sidecar.ports import PolicyVersion, SessionEnder
+from sidecar.ports import Checked, PolicyVersion, SessionEnder
 from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.shipped import policy_directory, widget_directory
 from sidecar.storage.assertions import SqlAssertions
@@ -173,14 +175,23 @@ def watcher(settings: Settings, keyring: Keyring) -> Watcher:
     return Watcher(keyring, city, asn, settings.context.history)
 
 
+def configured_policy(settings: Settings, signers: Sequence[Ed25519PublicKey]) -> tuple[bytes, Policy]:
+    """Read the policy that holds while nothing is published: its bytes once, so that what was verified is what decides.
+
+    Raises PolicyInvalid.
+    """
+    path = settings.policy or policy_directory() / "default.yaml"
+    source = read_bytes(path)
+    if signers and settings.policy:  # what we ship is as trusted as the code beside it
+        verify(source, signature_beside(path), signers, str(path))
+    return source, parse(source, str(path))
+
+
 def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar:
     """Wire a sidecar. Raises ConfigInvalid, PolicyInvalid, StorageFailed: better no start than a wrong one."""
     scorers = models(settings)
     signers = [read_public(path.read_bytes(), str(path)) for path in settings.publishing.keys]
-    first = settings.policy or policy_directory() / "default.yaml"
-    if signers and settings.policy:  # what we ship is as trusted as the code beside it
-        verify(read_bytes(first), signature_beside(first), signers, str(first))
-    policy = load(first)
+    source, policy = configured_policy(settings, signers)
     keys = open_keys(settings)
     keyring = keys.keyring(settings.tenants)
     driver = data_driver(settings)
@@ -194,13 +205,18 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     audit = SqlAudit(database, audit_key)
     published = SqlPolicies(database)
 
-    async def check(version: PolicyVersion) -> Policy:
+    async def check(version: PolicyVersion) -> Checked:
         return await checked(version, signers)
 
-    policies = InForce(policy, published, check, clock, last=LastGoodFile(settings.data_dir))
+    async def load(version: PolicyVersion) -> Policy:
+        return await loaded_policy(version, signers)
+
+    policies = InForce(policy, published, load, clock, source, last=LastGoodFile(settings.data_dir))
     recalibrations = SqlRecalibrations(database)
-    watch = TypingWatch(settings.tenants, profiles, policies, clock, recalibrations, settings.detector)
     cohorts = Cohorts({tenant: settings.shared_text(tenant) for tenant in settings.tenants}, profiles, clock)
+    watch = TypingWatch(
+        settings.tenants, profiles, policies, clock, recalibrations, settings.detector, cohorts, DETECTORS
+    )
     assessor = Assessor(
         settings=settings,
         policies=policies,
@@ -310,8 +326,6 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     )
     install_error_handlers(app)
     callers = Callers(settings, {idp.issuer: _keys(idp) for idp in settings.idps}, clock)
-    if settings.operator:
-        app.add_api_route("/", lambda: RedirectResponse("/operator"), include_in_schema=False)
     app.include_router(public.routes(settings, widget_directory(), sidecar.keyring.signing))
     app.include_router(capture_routes.routes(settings, sidecar.keyring, sidecar.captures, clock))
     app.include_router(
@@ -332,50 +346,64 @@ def application(settings: Settings, clock: Callable[[], float] = time.time) -> F
     app.include_router(subject_routes.routes(callers, rights))
     app.include_router(enrollments.routes(callers, enroller_of(sidecar)))
     if settings.operator:
-        login = OperatorLogin(settings.operator, settings.base_url, http)
-        readings = Readings(sidecar.audit, clock)
-        pages = Pages(
-            settings.tenants,
-            sidecar.decisions,
-            sidecar.decisions,
-            sidecar.outbox,
-            enactor.may_disable,
-            readings,
-            sidecar.assessor.watch,
-        )
-        operators = OperatorApi(
+        _add_operators(app, sidecar, settings.operator, enactor, http, rights)
+    return app
+
+
+def _add_operators(
+    app: FastAPI,
+    sidecar: Sidecar,
+    operator: OperatorSettings,
+    enactor: Enactor,
+    http: httpx.AsyncClient,
+    rights: Rights,
+) -> None:
+    """Add the operators' pages, their API and their session cookie."""
+    settings, clock = sidecar.settings, sidecar.assessor.clock
+    app.add_api_route("/", lambda: RedirectResponse("/operator"), include_in_schema=False)
+    login = OperatorLogin(operator, settings.base_url, http)
+    readings = Readings(sidecar.audit, clock)
+    pages = Pages(
+        settings.tenants,
+        sidecar.decisions,
+        sidecar.decisions,
+        sidecar.outbox,
+        enactor.may_disable,
+        readings,
+        sidecar.assessor.watch,
+    )
+    operators = OperatorApi(
+        settings.tenants,
+        sidecar.policies,
+        sidecar.decisions,
+        rights,
+        enactor,
+        sidecar.audit,
+        readings,
+        sidecar.assessor.watch,
+    )
+    app.include_router(operators.routes())
+    app.include_router(
+        PolicyPages(
             settings.tenants,
             sidecar.policies,
+            sidecar.publisher,
             sidecar.decisions,
-            rights,
-            enactor,
-            sidecar.audit,
+            sidecar.decisions,
             readings,
-            sidecar.assessor.watch,
-        )
-        app.include_router(operators.routes())
-        app.include_router(
-            PolicyPages(
-                settings.tenants,
-                sidecar.policies,
-                sidecar.publisher,
-                sidecar.decisions,
-                sidecar.decisions,
-                readings,
-                clock,
-                templates(),
-            ).routes()
-        )
-        app.include_router(console.routes(login, pages, enactor))
-        app.add_middleware(
-            SessionMiddleware,
-            secret_key=sidecar.keyring.cookies,
-            session_cookie="gaitkeeper_operator",
-            max_age=8 * 3600,
-            same_site="lax",
-            https_only=settings.base_url.startswith("https:"),
-        )
-    return app
+            clock,
+            templates(),
+        ).routes()
+    )
+    app.include_router(console.routes(login, pages, enactor))
+    app.add_middleware(
+        SessionMiddleware,
+        secret_key=sidecar.keyring.cookies,
+        session_cookie="gaitkeeper_operator",
+        max_age=8 * 3600,
+        same_site="lax",
+        https_only=settings.base_url.startswith("https:"),
+    )
 
 
 def _ender(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sidecar.domain.biometrics import Probe, ProfileState, Provenance, Sample, Template
 from sidecar.domain.consent import Consent
@@ -11,6 +11,9 @@ from sidecar.domain.decisions import Evidence
 from sidecar.domain.entries import Entries, Entry
 from sidecar.domain.surroundings import Failure, MarkKind, Past
 from sidecar.keyring import Seal
+
+if TYPE_CHECKING:
+    from sidecar.policy.compare import Change
 
 Assertion = tuple[str, str, int]  # (issuer, jti, expires in epoch seconds) of a verified request
 NOTHING_PAST = Past()
@@ -229,10 +232,37 @@ class PolicyVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyHead:
+    """What the history says of a version."""
+
+    number: int
+    digest: str
+    name: str
+    author: str
+    at: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A version that compiled and passed its tests. ``changes``: what it means beside another, None where that was not
+    asked, or could not be told in time.
+    """
+
+    id: str
+    digest: str
+    changes: "tuple[Change, ...] | None" = None
+
+
+CONFIGURED_FILE = 0  # the number that stands for the file of the settings, which no store holds
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySlot:
     """A version in its place. ``approver``: the second pair of eyes. ``ends``: when an emergency is over (epoch seconds).
 
-    ``band``: share of distinct ready people who may have been challenged and passed before it rolls back; None for no
+    ``number`` of ``previous`` is ``CONFIGURED_FILE`` where nothing was published before. ``at``: since when it stands there.
+    ``band``: share of distinct ready people who may have been challenged anew and passed before it goes back; None for no
     limit.
     """
 
@@ -254,8 +284,11 @@ class Policies(Protocol):
     async def version(self, number: int) -> PolicyVersion | None:
         """Return one version."""
 
-    async def history(self, limit: int) -> list[PolicyVersion]:
-        """Return the newest versions, newest first."""
+    async def of_digest(self, digest: str) -> PolicyVersion | None:
+        """Return the newest version of these bytes."""
+
+    async def history(self, limit: int) -> list[PolicyHead]:
+        """Return the newest versions without their texts, newest first."""
 
     async def add(self, version: PolicyVersion, entry: AuditEntry) -> int:
         """Keep a version; return its number."""
@@ -268,6 +301,9 @@ class Policies(Protocol):
     ) -> None:
         """Fill and empty slots, all of it or nothing. Raises PolicyConflict when they are no longer as they were seen."""
 
+    async def note_once(self, entry: AuditEntry) -> bool:
+        """Add a row to the audit chain unless one of this kind with these details is there; tell whether it was added."""
+
 
 class LastGood(Protocol):
     """The last enforced policy that could be used, in a place of this sidecar's own. Both block."""
@@ -279,13 +315,21 @@ class LastGood(Protocol):
         """Keep a version in place of the one before."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fare:
+    """Distinct people with a ready profile who completed a login under a version while it stood in its place, and how many
+    of them passed a second factor that the policy before it would not have asked for.
+    """
+
+    people: int
+    passed: int
+
+
 class PolicyFares(Protocol):
     """How people fared under a policy."""
 
-    async def fares(self, digest: str, since: float) -> tuple[int, int]:
-        """Return how many ready people finished a login under a policy since a moment, and how many of them by a second
-        factor that it had asked for.
-        """
+    async def fares(self, slot: PolicySlot) -> Mapping[str, Fare]:
+        """Return how people fared since the version came into this place, by tenant."""
 
 
 class Assertions(Protocol):

@@ -5,7 +5,6 @@ figures of ``policy.backtest.report``.
 """
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,11 +13,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from sidecar.apart import Bounds, bounded, process
 from sidecar.errors import BadRequest, PolicyInvalid
 from sidecar.policy.backtest import Recorded, report, tally
 from sidecar.policy.language import parse
 
-SECONDS = 60.0
+BOUNDS = Bounds(seconds=60.0, memory_bytes=2 * 1024**3)
 _LINE = re.compile(
     r"(?P<file>[^\n]*?):(?P<line>\d+):(?P<column>\d+): (?P<what>.*?)(?:; hint: (?P<hint>.*))?", re.DOTALL
 )
@@ -47,48 +47,39 @@ def mistakes(error: PolicyInvalid) -> list[Mistake]:
     return found
 
 
-async def rehearsed(source: bytes, pages: AsyncIterator[Sequence[Recorded]]) -> dict[str, Any]:
+async def rehearsed(source: bytes, pages: AsyncIterator[Sequence[Recorded]], bounds: Bounds = BOUNDS) -> dict[str, Any]:
     """Return the figures of a candidate over recorded decisions. Raises PolicyInvalid, BadRequest (too slow, or it died)."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sidecar.trial", stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL
-    )
     try:
-        async with asyncio.timeout(SECONDS):
-            answer = await _fed(process, source, pages)
+        async with process("sidecar.trial", bounds) as made:
+            answer = await _fed(made, source, pages)
     except TimeoutError:
         raise BadRequest(
-            f"not done within {SECONDS:.0f} s: look at fewer days, or run gaitkeeper policy backtest"
+            f"not done within {bounds.seconds:g} s: look at fewer days, or run gaitkeeper policy backtest"
         ) from None
     except (ConnectionError, msgspec.DecodeError):
         raise BadRequest("the trial ended before its time") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
     if "refused" in answer:
         raise PolicyInvalid(answer["refused"])
     return answer
 
 
 async def _fed(
-    process: asyncio.subprocess.Process, source: bytes, pages: AsyncIterator[Sequence[Recorded]]
+    made: asyncio.subprocess.Process, source: bytes, pages: AsyncIterator[Sequence[Recorded]]
 ) -> dict[str, Any]:
-    if process.stdin is None or process.stdout is None:
+    if made.stdin is None or made.stdout is None:
         raise BadRequest("the trial has no pipes")
-    process.stdin.write(msgspec.json.encode(source.decode(errors="replace")) + b"\n")
+    made.stdin.write(msgspec.json.encode(source.decode(errors="replace")) + b"\n")
     async for page in pages:
-        process.stdin.write(b"".join(msgspec.json.encode(decision) + b"\n" for decision in page))
-        await process.stdin.drain()
-    process.stdin.close()
-    found = await process.stdout.read()
-    await process.wait()
+        made.stdin.write(b"".join(msgspec.json.encode(decision) + b"\n" for decision in page))
+        await made.stdin.drain()
+    made.stdin.close()
+    found = await made.stdout.read()
+    await made.wait()
     return msgspec.json.decode(found, type=dict[str, Any])
 
 
 def main(read: BinaryIO, write: BinaryIO) -> None:
     """Read a policy and decisions, write figures or the refusal."""
-    os.nice(10)
     lines = iter(read)
     try:
         policy = parse(msgspec.json.decode(next(lines), type=str).encode(), "candidate")
@@ -105,4 +96,5 @@ def main(read: BinaryIO, write: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    bounded(sys.argv[1:])
     main(sys.stdin.buffer, sys.stdout.buffer)

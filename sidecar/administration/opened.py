@@ -1,7 +1,8 @@
 """A sidecar's parts for the time of one command, and who runs the command."""
 
 import asyncio
-import getpass
+import os
+import pwd
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -14,11 +15,11 @@ T = TypeVar("T")
 
 
 def by() -> str:
-    """Return whom the audit chain shall name."""
+    """Return whom the audit chain shall name: the account that runs the command, whatever its environment says."""
     try:
-        return f"command line ({getpass.getuser()})"
-    except (KeyError, OSError):
-        return "command line"
+        return f"command line ({pwd.getpwuid(os.getuid()).pw_name})"
+    except KeyError:
+        return f"command line (uid {os.getuid()})"
 
 
 def run(settings: Settings, job: Callable[[Sidecar], Awaitable[T]]) -> T:

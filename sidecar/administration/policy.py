@@ -2,8 +2,11 @@
 recorded decisions for ``explain``, ``what-if`` and ``backtest``.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +14,45 @@ from sidecar.administration.opened import by, run
 from sidecar.compiler import signature_beside
 from sidecar.config import Settings
 from sidecar.drafting.files import tests_beside
-from sidecar.errors import NotFound
-from sidecar.main import Sidecar
+from sidecar.errors import NotFound, PolicyInvalid
+from sidecar.main import Sidecar, build
 from sidecar.policy.backtest import Recorded
 from sidecar.policy.language import read_bytes
-from sidecar.ports import Audience, AuditEntry, PolicyVersion, SlotName, StoredDecision
-from sidecar.usecases.rehearse import as_recorded
-
-PAGE = 500
+from sidecar.ports import Audience, AuditEntry, PolicyHead, PolicyVersion, SlotName, StoredDecision
+from sidecar.usecases.publish import whom
+from sidecar.usecases.rehearse import recorded as stored
 
 
 def version_of(path: Path, note: str) -> PolicyVersion:
     """Read a policy file with its tests and its signature."""
-    tests = tuple((str(test.name), test.read_text()) for test in tests_beside(path))
+    tests = tuple((str(test.name), _text(test)) for test in tests_beside(path))
     return PolicyVersion(0, "", str(path), read_bytes(path), tests, signature_beside(path), by(), 0.0, note)
 
 
-def publish(
-    settings: Settings, path: Path, *, note: str, percent: float, groups: Sequence[str], band: float | None
-) -> tuple[int, SlotName]:
+def _text(path: Path) -> str:
+    """Return the text of a test file. Raises PolicyInvalid where it is not UTF-8."""
+    raw = read_bytes(path)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise PolicyInvalid(f"{path}:{line}:{column}: not UTF-8; hint: save the file as UTF-8") from None
+
+
+def publish(settings: Settings, path: Path, *, note: str, meant: Audience, band: float | None) -> tuple[int, SlotName]:
     """Check a policy file and put it where it may go; return its number and slot. Raises PolicyInvalid, PolicyConflict."""
-    version, audience = version_of(path, note), Audience(percent, tuple(groups))
-    return run(settings, lambda sidecar: sidecar.publisher.propose(version, audience=audience, band=band))
+    version = version_of(path, note)
+    return run(settings, lambda sidecar: sidecar.publisher.propose(version, audience=meant, band=band))
 
 
-def approve(settings: Settings, number: int, who: str | None) -> SlotName:
-    """Approve what was proposed. ``who``: on whose behalf, where one account serves several people."""
-    return run(settings, lambda sidecar: sidecar.publisher.approve(number, who or by()))
+def approve(settings: Settings, number: int, meant: Audience) -> SlotName:
+    """Approve what was proposed, for the audience it was proposed for."""
+    return run(settings, lambda sidecar: sidecar.publisher.approve(number, by(), meant))
 
 
-def enforce(settings: Settings) -> int:
-    """Let the staged version decide for everybody."""
+def enforce(settings: Settings) -> tuple[int, SlotName]:
+    """Let the staged version decide for everybody; with four eyes that is proposed."""
     return run(settings, lambda sidecar: sidecar.publisher.enforce_staged(by()))
 
 
@@ -50,9 +61,9 @@ def withdraw(settings: Settings, slot: SlotName) -> int:
     return run(settings, lambda sidecar: sidecar.publisher.withdraw(slot, by()))
 
 
-def roll_back(settings: Settings, why: str) -> int:
-    """Put what was enforced before back."""
-    return run(settings, lambda sidecar: sidecar.publisher.roll_back(by(), why))
+def roll_back(settings: Settings, why: str, *, to_file: bool) -> int:
+    """Put what was enforced before back, or the configured file (0)."""
+    return run(settings, lambda sidecar: sidecar.publisher.roll_back(by(), why, to_file=to_file))
 
 
 def emergency(settings: Settings, path: Path, *, note: str, hours: float) -> int:
@@ -65,30 +76,32 @@ def restore(settings: Settings, number: int, note: str) -> tuple[int, SlotName]:
     """Publish an earlier version again, with all its checks. Raises NotFound."""
 
     async def job(sidecar: Sidecar) -> tuple[int, SlotName]:
-        version = await sidecar.published.version(number)
-        if version is None:
-            raise NotFound(f"there is no version {number}")
+        version = await _version(sidecar, number)
         again = replace(version, author=by(), note=note or f"version {number} again")
         return await sidecar.publisher.propose(again)
 
     return run(settings, job)
 
 
-def history(settings: Settings, count: int) -> list[PolicyVersion]:
+def history(settings: Settings, count: int) -> list[PolicyHead]:
     """Return the newest versions, newest first."""
     return run(settings, lambda sidecar: sidecar.published.history(count))
 
 
-def source(settings: Settings, number: int) -> bytes:
-    """Return the text of a version. Raises NotFound."""
+def sources(settings: Settings, numbers: Sequence[int]) -> dict[int, bytes]:
+    """Return the texts of versions. Raises NotFound."""
 
-    async def job(sidecar: Sidecar) -> bytes:
-        version = await sidecar.published.version(number)
-        if version is None:
-            raise NotFound(f"there is no version {number}")
-        return version.source
+    async def job(sidecar: Sidecar) -> dict[int, bytes]:
+        return {number: (await _version(sidecar, number)).source for number in numbers}
 
     return run(settings, job)
+
+
+async def _version(sidecar: Sidecar, number: int) -> PolicyVersion:
+    version = await sidecar.published.version(number)
+    if version is None:
+        raise NotFound(f"there is no version {number}")
+    return version
 
 
 def status(settings: Settings) -> list[dict[str, Any]]:
@@ -99,22 +112,25 @@ def status(settings: Settings) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for name, slot in sorted((await sidecar.published.slots()).items()):
             version = await sidecar.published.version(slot.number)
-            row = {
+            row: dict[str, Any] = {
                 "slot": name,
                 "number": slot.number,
-                "policy": version.name if version else "?",
+                "policy": version.name if version else "?" if slot.number else sidecar.policies.first.id,
+                "for": whom(slot.audience),
                 "percent": slot.audience.percent,
                 "groups": list(slot.audience.groups),
                 "author": slot.author,
                 "approver": slot.approver,
                 "at": slot.at,
                 "ends": slot.ends,
+                "over": name == "emergency" and sidecar.policies.over(slot),
                 "band": slot.band,
                 "refused": sidecar.policies.refused.get(name),
             }
             if version and name in ("enforced", "staged"):
-                people, passed = await sidecar.published.fares(version.digest, slot.at)
-                row |= {"ready_people": people, "challenged_and_passed": passed}
+                fares = await sidecar.published.fares(slot)
+                row |= {"ready_people": {tenant: fare.people for tenant, fare in fares.items()}}
+                row |= {"challenged_anew_and_passed": {tenant: fare.passed for tenant, fare in fares.items()}}
             rows.append(row)
         if not any(row["slot"] == "enforced" for row in rows):
             first = {"slot": "file", "number": 0, "policy": sidecar.policies.first.id}
@@ -135,35 +151,61 @@ def decision(settings: Settings, tenant: str, identity: str) -> tuple[StoredDeci
         if found is None:
             raise NotFound("no such decision")
         await sidecar.audit.add([_read(sidecar, tenant, found.subject, {"decision": identity})])
-        digest = found.body.get("policy_digest")
-        for version in await sidecar.published.history(1000):
-            if version.digest == digest:
-                return found, version.source
-        return found, None
+        version = await sidecar.published.of_digest(str(found.body.get("policy_digest")))
+        return found, version.source if version else None
 
     return run(settings, job)
 
 
-def recorded(settings: Settings, tenants: Sequence[str], since: float, until: float, *, names: bool) -> list[Recorded]:
-    """Return recorded decisions as a backtest takes them; ``names``: people by the provider's ids instead of pseudonyms."""
+@contextmanager
+def recorded(settings: Settings, tenants: Sequence[str], since: float, until: float) -> Iterator["Replay"]:
+    """Open an installation's recorded decisions for a backtest; the reading is a row of each tenant's audit chain."""
+    sidecar = build(settings)
+    try:
+        with asyncio.Runner() as runner:
+            yield Replay(sidecar, runner, tenants, since, until)
+    finally:
+        sidecar.close()
 
-    async def job(sidecar: Sidecar) -> list[Recorded]:
-        found: list[Recorded] = []
-        for tenant in tenants:
-            people: dict[str, str] = {}
-            after = 0
-            while page := await sidecar.decisions.page(tenant, after, since, until, PAGE):
-                after = page[-1][0]
-                for _, stored in page:
-                    if names and stored.subject not in people:
-                        person = await sidecar.decisions.person(tenant, stored.subject)
-                        people[stored.subject] = person.get("name") or person.get("id") or stored.subject
-                found += [as_recorded(stored, people.get(stored.subject, stored.subject)) for _, stored in page]
-            details = {"since": since, "until": until, "names": names}
-            await sidecar.audit.add([_read(sidecar, tenant, "", details)])
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Recorded decisions, read page by page as they are asked for: a million need no memory."""
+
+    sidecar: Sidecar
+    runner: asyncio.Runner
+    tenants: Sequence[str]
+    since: float
+    until: float
+
+    def decisions(self) -> Iterator[Recorded]:
+        """Yield every decision, people by their pseudonyms."""
+        self._note(names=False)
+        pages = stored(self.sidecar.decisions, self.tenants, self.since, self.until, sys.maxsize)
+        while page := self.runner.run(_next(pages)):
+            yield from page
+
+    def names(self, subjects: Sequence[str]) -> dict[str, str]:
+        """Return how the provider calls people, by pseudonym."""
+        self._note(names=True)
+        return self.runner.run(self._names(subjects))
+
+    async def _names(self, subjects: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for subject in subjects:
+            for tenant in self.tenants:
+                if person := await self.sidecar.decisions.person(tenant, subject):
+                    found[subject] = person.get("name") or person.get("id") or subject
         return found
 
-    return run(settings, job)
+    def _note(self, *, names: bool) -> None:
+        details = {"since": self.since, "until": self.until, "names": names}
+        entries = [_read(self.sidecar, tenant, "", details) for tenant in self.tenants]
+        self.runner.run(self.sidecar.audit.add(entries))
+
+
+async def _next(pages: AsyncIterator[list[Recorded]]) -> list[Recorded]:
+    return await anext(pages, [])
 
 
 def _read(sidecar: Sidecar, tenant: str, subject: str, details: dict[str, Any]) -> AuditEntry:

@@ -13,7 +13,7 @@ from sidecar.drafting.commands import File, Moment, app, as_json, moment, read
 __all__ = ["app"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sidecar.config import Settings
     from sidecar.domain.decisions import SignalValue
@@ -28,6 +28,11 @@ DecisionId = Annotated[str | None, typer.Option("--decision", help="A recorded d
 TenantName = Annotated[str | None, typer.Option("--tenant", help="The decision's tenant.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (TOML) of the installation.")]
 Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file (TOML).")]
+Percent = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=100.0, help="For this share of people; everybody if left out, nobody beside --group."),
+]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="For this group. May be repeated.")]
 Note = Annotated[str, typer.Option(help="Why, for the history.")]
 PolicyFile = Annotated[Path | None, typer.Argument(help="Policy file; left out, the one that decided.", dir_okay=False)]
 
@@ -98,48 +103,73 @@ def backtest(
     html: Annotated[Path | None, typer.Option(help="Write the page to this file.")] = None,
 ) -> None:
     """Replay recorded decisions against a policy: who would be asked more or less, and by which rule."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from sidecar.drafting.replay import replayed
-    from sidecar.drafting.report import page, percent, points
+    from sidecar.administration import policy as acts
+    from sidecar.drafting.report import page
     from sidecar.errors import BadRequest
-    from sidecar.policy.backtest import report
-    from sidecar.policy.language import parse, read_bytes
+    from sidecar.policy.language import read_bytes
 
-    raw = read_bytes(policy)
-    cores = jobs or os.cpu_count() or 1
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("decisions", total=None)
-        if decisions is not None:
-            bar.update(task, total=decisions.stat().st_size)
-            with decisions.open("rb") as file:
-                found = replayed(
-                    raw, str(policy), file, jobs=cores, progress=lambda _: bar.update(task, completed=file.tell())
-                )
-        elif config is not None:
-            rows = _recorded(config, tenant, days, names)
-            bar.update(task, total=len(rows))
-            found = replayed(raw, str(policy), rows, jobs=cores, progress=lambda done: bar.advance(task, done))
-        else:
-            raise BadRequest("give --decisions, or --config of an installation")
-    figures = report(found, parse(raw, str(policy)))
+    raw, cores = read_bytes(policy), jobs or os.cpu_count() or 1
+    if decisions is not None:
+        with decisions.open("rb") as file:
+            figures = _replayed(raw, policy, file, cores, decisions.stat().st_size, file.tell)
+    elif config is not None:
+        settings, now = _settings(config), time.time()
+        tenants = [tenant] if tenant else settings.tenants
+        with acts.recorded(settings, tenants, now - days * 86_400, now + 1) as replay:
+            figures = _replayed(raw, policy, replay.decisions(), cores)
+            shown = [row["name"] for row in figures["most_affected"]]
+            figures["people"] = replay.names(shown) if names else {}
+    else:
+        raise BadRequest("give --decisions, or --config of an installation")
     if json is not None:
         json.write_text(as_json(figures) + "\n")
     if html is not None:
         html.write_text(page(figures))
+    for line in _summary(figures, policy):
+        typer.echo(line)
+
+
+def _replayed(
+    raw: bytes,
+    policy: Path,
+    decisions: "Iterable[bytes] | Iterable[Recorded]",
+    jobs: int,
+    size: int | None = None,
+    read_to: "Callable[[], int] | None" = None,
+) -> dict[str, Any]:
+    """Return the figures of a replay, with a bar while it runs. ``size``, ``read_to``: how much there is, how far it got."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sidecar.drafting.replay import replayed
+    from sidecar.policy.backtest import report
+    from sidecar.policy.language import parse
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("decisions", total=size)
+
+        def progress(done: int) -> None:
+            if read_to is None:
+                bar.advance(task, done)
+            else:
+                bar.update(task, completed=read_to())
+
+        found = replayed(raw, str(policy), decisions, jobs=jobs, progress=progress)
+    return report(found, parse(raw, str(policy)))
+
+
+def _summary(figures: dict[str, Any], policy: Path) -> "Iterator[str]":
+    from sidecar.policy.backtest import percent, points
+
     change = figures["difference"]
     interval = f" ({points(change['low'])} to {points(change['high'])})" if change["low"] is not None else ""
-    typer.echo(f"{figures['decisions']:,} logins of {figures['subjects']:,} people")
-    typer.echo(
-        f"asked: {percent(figures['before']['share'])} as recorded, {percent(figures['after']['share'])} with {policy}"
-    )
-    typer.echo(f"{figures['more']:,} more, {figures['fewer']:,} fewer: {points(change['share'])}{interval}")
+    yield f"{figures['decisions']:,} logins of {figures['subjects']:,} people"
+    yield f"asked: {percent(figures['before']['share'])} as recorded, {percent(figures['after']['share'])} with {policy}"
+    yield f"{figures['more']:,} more, {figures['fewer']:,} fewer: {points(change['share'])}{interval}"
     for move in figures["moves"][:10]:
-        typer.echo(
-            f"{move['decisions']:>9,}  {move['from']} by {move['rule_before'] or '?'} -> {move['to']} by {move['rule_after']}"
-        )
+        then, now = f"{move['from']} by {move['rule_before'] or '?'}", f"{move['to']} by {move['rule_after']}"
+        yield f"{move['decisions']:>9,}  {then} -> {now}"
 
 
 @app.command()
@@ -147,8 +177,8 @@ def publish(
     policy: File,
     config: Config,
     note: Note = "",
-    percent: Annotated[float, typer.Option(min=0.0, max=100.0, help="For this share of people first.")] = 100.0,
-    group: Annotated[list[str] | None, typer.Option(help="And for this group. May be repeated.")] = None,
+    percent: Percent = None,
+    group: Groups = None,
     band: Annotated[
         float | None,
         typer.Option(
@@ -158,29 +188,35 @@ def publish(
 ) -> None:
     """Check a policy (compiled apart, tested, signature) and let it decide: at once, for a part, or after approval."""
     from sidecar.administration import policy as acts
+    from sidecar.usecases.publish import audience, whom
 
-    number, slot = acts.publish(_settings(config), policy, note=note, percent=percent, groups=group or (), band=band)
-    typer.echo(f"version {number} is {slot}")
+    meant = audience(percent, group or ())
+    number, slot = acts.publish(_settings(config), policy, note=note, meant=meant, band=band)
+    typer.echo(f"version {number} is {slot} for {whom(meant)}")
 
 
 @app.command()
 def approve(
     number: int,
     config: Config,
-    who: Annotated[str | None, typer.Option("--as", help="Your name, where one account serves several people.")] = None,
+    percent: Percent = None,
+    group: Groups = None,
 ) -> None:
-    """Approve a proposed version; its author cannot."""
+    """Approve a proposed version for the audience it is proposed for; whoever proposed it cannot."""
     from sidecar.administration import policy as acts
+    from sidecar.usecases.publish import audience, whom
 
-    typer.echo(f"version {number} is {acts.approve(_settings(config), number, who)}")
+    meant = audience(percent, group or ())
+    typer.echo(f"version {number} is {acts.approve(_settings(config), number, meant)} for {whom(meant)}")
 
 
 @app.command()
 def enforce(config: Config) -> None:
-    """Let the staged version decide for everybody."""
+    """Let the staged version decide for everybody; with four eyes, propose that."""
     from sidecar.administration import policy as acts
 
-    typer.echo(f"version {acts.enforce(_settings(config))} is enforced")
+    number, slot = acts.enforce(_settings(config))
+    typer.echo(f"version {number} is {slot} for everybody")
 
 
 @app.command()
@@ -195,11 +231,16 @@ def withdraw(
 
 
 @app.command()
-def rollback(config: Config, why: Annotated[str, typer.Option(help="Why, for the audit chain.")] = "") -> None:
-    """Put the version that was enforced before back."""
+def rollback(
+    config: Config,
+    why: Annotated[str, typer.Option(help="Why, for the audit chain.")] = "",
+    to_file: Annotated[bool, typer.Option("--to-file", help="Back to the file of the settings.")] = False,
+) -> None:
+    """Put what was enforced before back."""
     from sidecar.administration import policy as acts
 
-    typer.echo(f"version {acts.roll_back(_settings(config), why)} is enforced again")
+    number = acts.roll_back(_settings(config), why, to_file=to_file)
+    typer.echo(f"version {number} is enforced again" if number else "the configured file decides again")
 
 
 @app.command()
@@ -243,7 +284,34 @@ def show(number: int, config: Config) -> None:
     """Print the text of a published version, for diff and for the next one."""
     from sidecar.administration import policy as acts
 
-    typer.echo(acts.source(_settings(config), number).decode(), nl=False)
+    typer.echo(acts.sources(_settings(config), [number])[number].decode(), nl=False)
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="Policy file, or with --config the number of a version.")],
+    new: Annotated[str, typer.Argument(help="Policy file, or with --config the number of a version.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
+    config: ConfigFile = None,
+    now: Moment = None,
+) -> None:
+    """Compare two files or published versions by meaning; exit code 1 where they differ."""
+    from dataclasses import asdict
+
+    from sidecar.policy.compare import differences
+    from sidecar.policy.language import parse
+
+    texts = _texts((old, new), config)
+    changes = differences(parse(texts[old], old), parse(texts[new], new), moment(now))
+    if json:
+        typer.echo(as_json([asdict(change) for change in changes]))
+    else:
+        for change in changes:
+            typer.echo(f"{change.direction:9}{change.subject}: {change.message}")
+        if not changes:
+            typer.echo("the same in meaning")
+    if changes:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -255,11 +323,14 @@ def status(config: Config) -> None:
         typer.echo(jsons.dumps(row))
 
 
-def _recorded(config: Path, tenant: str | None, days: float, names: bool) -> "list[Recorded]":
+def _texts(names: tuple[str, str], config: Path | None) -> dict[str, bytes]:
+    """Return the texts of files, and of versions by number. A number that is a file, too, is the file."""
     from sidecar.administration import policy as acts
+    from sidecar.policy.language import read_bytes
 
-    settings, now = _settings(config), time.time()
-    return acts.recorded(settings, [tenant] if tenant else settings.tenants, now - days * 86_400, now + 1, names=names)
+    numbers = [] if config is None else [name for name in names if name.isdecimal() and not Path(name).exists()]
+    published = acts.sources(_settings(config), [int(name) for name in numbers]) if config and numbers else {}
+    return {name: published[int(name)] if name in numbers else read_bytes(Path(name)) for name in names}
 
 
 def _given(

@@ -19,6 +19,7 @@ from sidecar.errors import (
     BadRequest,
     BodyTooLarge,
     BodyTooSlow,
+    Busy,
     GaitkeeperError,
     StorageFailed,
     TokenInvalid,
@@ -124,6 +125,8 @@ async def bounded_body(request: Request, limit: int) -> bytes:
 def error_response(error: GaitkeeperError) -> JSONResponse:
     """Encode an error: ``{"error": code, "message": text}``."""
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if isinstance(error, Busy):
+        headers["Retry-After"] = str(error.again_seconds)
     return JSONResponse({"error": error.code, "message": error.message}, error.status, headers)
 
 

@@ -130,7 +130,8 @@ class OperatorApi:
             found["name"] = None
         limit = self.watch.correction(tenant).before(self.policies.enforced.mismatch_from)
         profiles = await self.watch.source.person(tenant, found["pseudonym"])
-        return _json(found | {"typing": msgspec.to_builtins(of_person(profiles, limit))})
+        others = self.watch.others(tenant)(found["pseudonym"])
+        return _json(found | {"typing": msgspec.to_builtins(of_person(profiles, limit, others))})
 
     async def export(self, request: Request, tenant: str, subject: str) -> Response:
         """Everything kept about one person."""

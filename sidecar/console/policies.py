@@ -3,7 +3,6 @@
 Plain forms that work without JavaScript. Reading, trying and publishing are three permissions.
 """
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,25 +11,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
+from sidecar.apart import Desk
 from sidecar.api.requests import bounded_body
 from sidecar.compiler import compiled
 from sidecar.console.login import NotSignedIn, Operator, operator
 from sidecar.console.pages import Readings
 from sidecar.console.routes import HEADERS
 from sidecar.domain.roles import Permission
-from sidecar.errors import BadRequest, Forbidden, GaitkeeperError, NotFound, PolicyInvalid
-from sidecar.policy.backtest import Recorded
-from sidecar.policy.compare import differences
-from sidecar.policy.language import Policy, parse
-from sidecar.ports import Audience, AuditEntry, Directory, PolicyVersion, SlotName
+from sidecar.errors import BadRequest, Busy, Forbidden, GaitkeeperError, NotFound, PolicyInvalid
+from sidecar.policy.backtest import Recorded, percent, points
+from sidecar.policy.language import Policy
+from sidecar.ports import CONFIGURED_FILE, Audience, AuditEntry, Directory, PolicySlot, PolicyVersion, SlotName
 from sidecar.shipped import policy_directory
 from sidecar.trial import mistakes, rehearsed
 from sidecar.usecases.in_force import InForce
-from sidecar.usecases.publish import Publisher
+from sidecar.usecases.publish import Publisher, audience, whom
 from sidecar.usecases.rehearse import Archive, recorded, shadowed
 
 MOST_BYTES = 4 * 1024 * 1024  # a form with a policy of 1 MiB, its tests and its signature, percent-encoded
@@ -40,6 +40,7 @@ MOST_SHADOWED = 2_000
 SHOWN = 100
 DAY = 86_400.0
 LONGEST_DAYS = 90.0
+AGAIN_SECONDS = 10
 SHIPPED = ("observe-only", "default", "strict")
 
 
@@ -51,7 +52,7 @@ class Form:
     tests: str = ""
     signature: str = ""
     note: str = ""
-    percent: str = "100"
+    percent: str = ""
     groups: str = ""
     band: str = ""
     days: str = "30"
@@ -59,7 +60,7 @@ class Form:
     problem: str = ""
     checked: str = ""
     figures: dict[str, Any] | None = None
-    changes: list[dict[str, str]] = field(default_factory=list)
+    changes: list[dict[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,14 @@ class PolicyPages:
     readings: Readings
     clock: Callable[[], float]
     templates: Jinja2Templates
-    busy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    trying: Desk = field(default_factory=lambda: Desk(AGAIN_SECONDS))
+    publishing: Desk = field(default_factory=lambda: Desk(AGAIN_SECONDS))
 
     def routes(self) -> APIRouter:
         """Return the routes."""
         router = APIRouter(prefix="/operator")
         router.add_api_route("/policies", self.show, methods=["GET"])
+        router.add_api_route("/policies/diff", self.compare, methods=["GET"])
         router.add_api_route("/policies/try", self.candidate, methods=["GET"])
         router.add_api_route("/policies/try", self.trial, methods=["POST"])
         router.add_api_route("/policies/publish", self.publish, methods=["POST"])
@@ -98,7 +101,7 @@ class PolicyPages:
         found, looked = await shadowed(self.archive, tenants, now - 7 * DAY, now + 1, most=MOST_SHADOWED)
         why = who.may(Permission.DECISIONS_WHY)
         context = {
-            "slots": await self._slots(),
+            "slots": await self._slots(tenants),
             "history": await self.policies.policies.history(HISTORY),
             "first": self.policies.first,
             "shadow": _by_rule(found, self.policies.enforced, now),
@@ -109,6 +112,8 @@ class PolicyPages:
             "may_publish": _may_publish(who),
             "who": who,
             "moment": _moment,
+            "whom": whom,
+            "four_eyes": self.publisher.four_eyes,
             "done": request.query_params.get("done", "")[:200],
         }
         return self.templates.TemplateResponse(request, "policies.html", context, headers=HEADERS)
@@ -128,15 +133,32 @@ class PolicyPages:
             form.tests = version.tests[0][1] if version.tests else ""
         return await self._page(request, who, form)
 
+    async def compare(self, request: Request) -> Response:
+        """What a version of the history means beside another one."""
+        who = _of_all(operator(request, Permission.POLICY_TRY))
+        asked = request.query_params
+        old, new = [await self._version(asked.get(name, "")) for name in ("old", "new")]
+        context: dict[str, Any] = {"who": who, "old": old, "new": new, "problem": "", "changes": None}
+        try:
+            with self.trying.taken():
+                text = replace(new, tests=())
+                found = await compiled(text, f"version {new.number}", against=old.source, now=self.clock())
+            context["changes"] = found.changes
+        except GaitkeeperError as error:
+            context |= {"problem": error.message, "status": error.status}
+        return self.templates.TemplateResponse(request, "compared.html", context, context.get("status", 200), HEADERS)
+
     async def trial(self, request: Request) -> Response:
         """Check a candidate, run its tests, compare it with what is in force and, when asked, replay recorded logins."""
         who = operator(request, Permission.POLICY_TRY)
         sent = await self._sent(request, who)
         form = _form(sent)
         try:
-            policy = await self._checked(form)
-            if policy is not None and sent.get("act") == "backtest":
-                form.figures = await self._replayed(who, form)
+            with self.trying.taken():
+                if await self._checked(form) and sent.get("act") == "backtest":
+                    form.figures = await self._replayed(who, form)
+        except Busy as error:
+            return await self._busy(request, who, form, error)
         except GaitkeeperError as error:
             form.problem = error.message
         return await self._page(request, who, form, status=422 if form.mistakes or form.problem else 200)
@@ -146,16 +168,20 @@ class PolicyPages:
         who = _of_all(operator(request, Permission.POLICY_PUBLISH))
         form = _form(await self._sent(request, who))
         try:
-            number, slot = await self.publisher.propose(
-                _version(form, who.name), audience=_audience(form), band=_number(form.band, 0, 1, "the band")
-            )
+            meant = _audience(form)
+            with self.publishing.taken():
+                number, slot = await self.publisher.propose(
+                    _version(form, who.name), audience=meant, band=_number(form.band, 0, 1, "the band")
+                )
+        except Busy as error:
+            return await self._busy(request, who, form, error)
         except PolicyInvalid as error:
             form.mistakes = _in_place(error, form.source)
             return await self._page(request, who, form, status=422)
         except GaitkeeperError as error:
             form.problem = error.message
             return await self._page(request, who, form, status=error.status)
-        return _done(f"version {number} is {slot}")
+        return _done(f"version {number} is {slot} for {whom(meant)}")
 
     async def act(self, request: Request, act: str) -> Response:
         """Approve, enforce, withdraw, roll back, restore."""
@@ -188,16 +214,23 @@ class PolicyPages:
         rows = [asdict(item) for item in found[:SHOWN]]
         return JSONResponse(content | {"decisions": rows}, headers={"Cache-Control": "no-store"})
 
-    async def _slots(self) -> list[dict[str, Any]]:
+    async def _slots(self, tenants: Sequence[str]) -> list[dict[str, Any]]:
         rows = []
         for name, slot in sorted((await self.policies.policies.slots()).items()):
-            version = await self.policies.policies.version(slot.number)
-            row: dict[str, Any] = {"name": name, "slot": slot, "policy": version.name if version else "?"}
+            row: dict[str, Any] = {"name": name, "slot": slot, "policy": await self._named(slot)}
             row["refused"] = self.policies.refused.get(name, "")
-            if version and name in ("enforced", "staged"):
-                row["people"], row["passed"] = await self.publisher.fares.fares(version.digest, slot.at)
+            row["over"] = name == "emergency" and self.policies.over(slot)
+            row["audience"] = msgspec.json.encode(slot.audience).decode()
+            fares = await self.publisher.fares.fares(slot) if name in ("enforced", "staged") else {}
+            row["fares"] = {tenant: fare for tenant, fare in fares.items() if tenant in tenants}
             rows.append(row)
         return rows
+
+    async def _named(self, slot: PolicySlot) -> str:
+        if slot.number == CONFIGURED_FILE:
+            return f"{self.policies.first.id}, the configured file"
+        version = await self.policies.policies.version(slot.number)
+        return f"{version.name if version else '?'}, version {slot.number}"
 
     async def _version(self, number: str) -> PolicyVersion:
         known = number.isascii() and number.isdigit() and len(number) < 10
@@ -206,21 +239,18 @@ class PolicyPages:
             raise NotFound("no such version")
         return version
 
-    async def _checked(self, form: Form) -> Policy | None:
+    async def _checked(self, form: Form) -> bool:
         try:
-            await compiled(_version(form, ""), "candidate")
+            found = await compiled(_version(form, ""), "candidate", against=self.policies.source, now=self.clock())
         except PolicyInvalid as error:
             form.mistakes = _in_place(error, form.source)
-            return None
-        policy = parse(form.source.encode(), "candidate")
-        form.checked = policy.id
-        form.changes = [asdict(change) for change in differences(self.policies.enforced, policy, self.clock())]
-        return policy
+            return False
+        form.checked = found.id
+        form.changes = None if found.changes is None else [asdict(change) for change in found.changes]
+        return True
 
     async def _replayed(self, who: Operator, form: Form) -> dict[str, Any]:
         days = _number(form.days, 0, LONGEST_DAYS, "days") or 30.0
-        if self.busy.locked():
-            raise BadRequest("another backtest is running; try again in a minute")
         tenants, now = who.among(self.tenants), self.clock()
         names = who.may(Permission.PEOPLE_NAMES)
         details = {"backtest": True, "days": days, "names": names}
@@ -233,8 +263,7 @@ class PolicyPages:
             async for page in recorded(self.archive, tenants, now - days * DAY, now + 1, MOST_DECISIONS):
                 yield page
 
-        async with self.busy:
-            figures = await rehearsed(form.source.encode(), pages())
+        figures = await rehearsed(form.source.encode(), pages())
         if names:
             for row in figures["most_affected"][:SHOWN]:
                 people[row["name"]] = await self._name(tenants, row["name"])
@@ -247,6 +276,12 @@ class PolicyPages:
             if person := await self.directory.person(tenant, subject):
                 return person.get("name") or person.get("id") or ""
         return ""
+
+    async def _busy(self, request: Request, who: Operator, form: Form, error: Busy) -> Response:
+        form.problem = error.message
+        response = await self._page(request, who, form, error.status)
+        response.headers["Retry-After"] = str(error.again_seconds)
+        return response
 
     async def _page(self, request: Request, who: Operator, form: Form, status: int = 200) -> Response:
         context = {
@@ -271,10 +306,16 @@ class PolicyPages:
 
     async def _approve(self, sent: dict[str, str], who: Operator) -> str:
         version = await self._version(sent.get("number", ""))
-        return f"version {version.number} is {await self.publisher.approve(version.number, who.name)}"
+        try:
+            meant = msgspec.json.decode(sent.get("audience", ""), type=Audience)
+        except msgspec.DecodeError:
+            raise BadRequest("an approval names its audience") from None
+        slot = await self.publisher.approve(version.number, who.name, meant)
+        return f"version {version.number} is {slot} for {whom(meant)}"
 
     async def _enforce(self, who: Operator) -> str:
-        return f"version {await self.publisher.enforce_staged(who.name)} is enforced"
+        number, slot = await self.publisher.enforce_staged(who.name)
+        return f"version {number} is {slot} for everybody"
 
     async def _withdraw(self, sent: dict[str, str], who: Operator) -> str:
         slots: dict[str, SlotName] = {"proposed": "proposed", "staged": "staged", "emergency": "emergency"}
@@ -283,13 +324,15 @@ class PolicyPages:
         return f"version {await self.publisher.withdraw(slots[sent['slot']], who.name)} is withdrawn"
 
     async def _roll_back(self, sent: dict[str, str], who: Operator) -> str:
-        number = await self.publisher.roll_back(who.name, sent.get("note", "")[:500] or "by an operator")
-        return f"version {number} is enforced again"
+        why = sent.get("note", "")[:500] or "by an operator"
+        number = await self.publisher.roll_back(who.name, why, to_file=sent.get("to") == "file")
+        return f"version {number} is enforced again" if number else "the configured file decides again"
 
     async def _restore(self, sent: dict[str, str], who: Operator) -> str:
         version = await self._version(sent.get("number", ""))
         note = f"version {version.number} again"
-        number, slot = await self.publisher.propose(replace(version, author=who.name, note=note))
+        with self.publishing.taken():
+            number, slot = await self.publisher.propose(replace(version, author=who.name, note=note))
         return f"version {number} (version {version.number} again) is {slot}"
 
 
@@ -322,8 +365,7 @@ def _version(form: Form, author: str) -> PolicyVersion:
 
 def _audience(form: Form) -> Audience:
     groups = tuple(part.strip() for part in form.groups.split(",") if part.strip())
-    percent = _number(form.percent, 0, 100, "the share of people")
-    return Audience(100.0 if percent is None else percent, groups)
+    return audience(_number(form.percent, 0, 100, "the share of people"), groups)
 
 
 def _number(text: str, low: float, high: float, what: str) -> float | None:
@@ -373,6 +415,5 @@ def _moment(at: float) -> str:
 def templates() -> Jinja2Templates:
     """Return the pages' templates with what they need to word figures."""
     made = Jinja2Templates(Path(__file__).parent / "templates")
-    made.env.filters["percent"] = lambda share: "-" if share is None else f"{share:.2%}"
-    made.env.filters["points"] = lambda share: "-" if share is None else f"{100 * share:+.2f} points"
+    made.env.filters.update(percent=percent, points=points)
     return made

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sidecar.risk.muting import distinguished
+from sidecar.risk.muting import Others, distinguished
 from sidecar.risk.standing import Person, Standing
 from sidecar.scoring.distinguish import Concern, Rate
 
@@ -40,11 +40,11 @@ def worded(tenant: str, found: Standing) -> dict[str, Any]:
     }
 
 
-def of_person(profiles: Sequence[Person], mismatch_from: float) -> list[dict[str, Any]]:
-    """Say of each field of one person how well typing tells them from strangers, with intervals."""
+def of_person(profiles: Sequence[Person], mismatch_from: float, others: Others) -> list[dict[str, Any]]:
+    """Say of each field of one person how well typing tells them from strangers, with intervals: as the judge sees it."""
     found = []
     for each in profiles:
-        known = distinguished(each.entries, each.template, mismatch_from)
+        known = distinguished(each.entries, each.template, mismatch_from, others(each.field, each.template))
         found.append(
             {
                 "field": each.field,

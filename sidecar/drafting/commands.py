@@ -112,30 +112,6 @@ def run_tests(
         raise typer.Exit(1)
 
 
-@app.command()
-def diff(
-    old: File,
-    new: File,
-    json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
-    now: Moment = None,
-) -> None:
-    """Compare two versions by meaning; exit code 1 where they differ."""
-    from sidecar.policy.compare import differences
-    from sidecar.policy.language import load
-
-    changes = differences(load(old), load(new), moment(now))
-    if json:
-        rows = [{"subject": one.subject, "message": one.message, "direction": one.direction} for one in changes]
-        typer.echo(as_json(rows))
-    else:
-        for change in changes:
-            typer.echo(f"{change.direction:9}{change.subject}: {change.message}")
-        if not changes:
-            typer.echo("the same in meaning")
-    if changes:
-        raise typer.Exit(1)
-
-
 @app.command("key")
 def new_key(name: Annotated[Path, typer.Argument(help="NAME.pem and NAME.pub.pem are written.")]) -> None:
     """Make a key pair to sign policies with. The private key belongs to a person or a pipeline, not to the sidecar."""

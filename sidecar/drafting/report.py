@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from sidecar.policy.backtest import percent, points
 from sidecar.policy.language import readable_moment
 
 _TEMPLATES = Environment(
@@ -17,16 +18,6 @@ _TEMPLATES = Environment(
 )
 
 
-def percent(share: float | None) -> str:
-    """Return a share as a percentage, or a dash where there is none."""
-    return "-" if share is None else f"{share:.2%}"
-
-
-def points(share: float | None) -> str:
-    """Return a difference of shares in percentage points, with its sign."""
-    return "-" if share is None else f"{100 * share:+.2f} points"
-
-
 _TEMPLATES.filters.update(percent=percent, points=points)
 
 
@@ -35,4 +26,5 @@ def page(figures: Mapping[str, Any]) -> str:
     span = ""
     if figures["from"] is not None:
         span = f"{readable_moment(figures['from'])} to {readable_moment(figures['to'])}"
-    return _TEMPLATES.get_template("report.html").render(**figures, span=span)
+    named = {"people": {}} | dict(figures)
+    return _TEMPLATES.get_template("report.html").render(**named, span=span)

@@ -1,21 +1,33 @@
 """The login protocol: ten samples enrolled, then frozen; ten genuine logins; every other subject tries once,
 twice over.
 
+    python -m sidecar.evaluation.login_protocol --data CMU [--json FILE]
+
+prints the shares of docs/rehearsal.md: both scorers at the shipped threshold, scaled Manhattan at one chosen with the
+same aim, and a password that was brand-new when it was enrolled.
+
 ``run`` with its defaults is the acceptance protocol (own 191-200, genuine 201-210, others' 1 and 400). With
 an earlier ``Window`` it is the analogous protocol from which the shipped threshold was chosen without looking
 past repetition 200.
 """
 
+import argparse
+import json
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from sidecar.domain.biometrics import Floats, Sample
-from sidecar.evaluation.datasets import KEYS, browser_view
+from sidecar.evaluation.datasets import KEYS, browser_view, load_cmu
 from sidecar.features.keystroke import positions_kinds
-from sidecar.scoring.calibration import to_llr
+from sidecar.scoring import DETECTORS, SHIPPED
+from sidecar.scoring.calibration import CHALLENGE_LLR, to_llr
 from sidecar.scoring.contract import OneClassDetector
+from sidecar.scoring.nearest_recent import NearestRecent
+from sidecar.scoring.scaled_manhattan import ScaledManhattan
 
 Result = dict[str, float | int | str]
 
@@ -33,6 +45,7 @@ class Window:
 
 
 ACCEPTANCE = Window()
+BRAND_NEW = tuple(Window((1, 10), genuine, 1, 400) for genuine in ((11, 20), (51, 60), (201, 210)))
 CHOICE = (Window((91, 100), (101, 110), 1, 200), Window((141, 150), (151, 160), 1, 200))
 
 
@@ -98,3 +111,45 @@ def _scaled(distances: Floats, samples: int, scale: str, detector: str) -> Float
     return np.array(
         [to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions", detector=detector) for d in distances]
     )
+
+
+def same_aim(data: dict[str, Floats], detector: OneClassDetector, share: float) -> float:
+    """The distance from which this share of genuine attempts is challenged in the windows of ``CHOICE``."""
+    genuine = np.concatenate([score(data, detector, window=window, scale="distance").genuine for window in CHOICE])
+    return float(np.quantile(genuine, 1.0 - share, method="higher"))
+
+
+def table(data: dict[str, Floats]) -> list[Result]:
+    """Every row of the tables in docs/rehearsal.md that is not of a whole login."""
+    shipped = DETECTORS[SHIPPED]
+    chosen = np.concatenate([score(data, shipped, window=window).genuine for window in CHOICE])
+    aim = float(np.mean(chosen >= CHALLENGE_LLR))
+    plain = ScaledManhattan()
+    rows: list[tuple[str, Result]] = [
+        ("shipped threshold", run(data, shipped, CHALLENGE_LLR)),
+        ("shipped threshold", run(data, NearestRecent(), CHALLENGE_LLR)),
+        ("same aim", run(data, plain, same_aim(data, plain, aim), scale="distance")),
+    ]
+    for window in BRAND_NEW:
+        words = "brand-new: own {}-{}, genuine {}-{}".format(*window.template, *window.genuine)
+        rows.append((words, run(data, shipped, CHALLENGE_LLR, window=window)))
+    return [{"what": words, **row} for words, row in rows]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="the CMU set: its file or folder")
+    parser.add_argument("--json", help="write the rows to this file")
+    chosen = parser.parse_args()
+    rows = table(load_cmu(chosen.data))
+    for row in rows:
+        shares = [row[f"{kind}_challenged"] for kind in ("genuine", "impostor_first", "impostor_practised")]
+        words = f"{row['detector']:<18}{row['what']:<44}" + "".join(f"{share:>8.1%}" for share in shares)
+        sys.stdout.write(words + "\n")
+    if chosen.json:
+        Path(chosen.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,23 +7,9 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from sidecar.domain.biometrics import Floats
+from sidecar.scoring.distinguish import equal_error_rate
 
-
-def equal_error_rate(genuine: Floats, impostor: Floats) -> float:
-    """Equal error rate of scores of shapes (g,) and (i,), by linear interpolation to miss = false alarm.
-
-    ROC points lie at the distinct scores (and above them all). Raises ValueError where either is empty or not
-    finite.
-    """
-    _check(genuine, impostor)
-    thresholds = np.append(np.unique(np.concatenate([genuine, impostor])), np.inf)
-    miss = np.searchsorted(np.sort(impostor), thresholds, side="left") / impostor.size
-    alarm = 1.0 - np.searchsorted(np.sort(genuine), thresholds, side="left") / genuine.size
-    difference = miss - alarm  # rises with the threshold, from -1 to 1
-    right = int(np.argmax(difference >= 0))
-    left = right - 1
-    part = -difference[left] / (difference[right] - difference[left])
-    return float(miss[left] + part * (miss[right] - miss[left]))
+__all__ = ["cllr", "equal_error_rate", "expected_calibration_error", "min_cllr", "miss_at_false_alarm"]
 
 
 def miss_at_false_alarm(genuine: Floats, impostor: Floats, rate: float) -> float:

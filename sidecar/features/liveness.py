@@ -122,9 +122,17 @@ def usual_of(people: Sequence[tuple[Floats, Floats]]) -> Usual:
     """
     if not people:
         raise ValueError("nobody to learn the usual timings from")
-    holds = np.stack([np.nanmedian(hold, axis=0) for hold, _ in people])
-    steps = np.stack([np.nanmedian(step, axis=0) for _, step in people])
-    return Usual(np.nanmedian(holds, axis=0), np.nanmedian(steps, axis=0))
+    holds = np.stack([_medians(hold) for hold, _ in people])
+    steps = np.stack([_medians(step) for _, step in people])
+    return Usual(_medians(holds), _medians(steps))
+
+
+def _medians(rows: Floats) -> Floats:
+    """Median of each column without its gaps; a column of gaps gives NaN."""
+    found = np.full(rows.shape[1], np.nan)
+    some = np.isfinite(rows).any(axis=0)
+    found[some] = np.nanmedian(rows[:, some], axis=0)
+    return found
 
 
 def _logarithms(timings: Floats, usual: Floats) -> tuple[Floats, Floats]:

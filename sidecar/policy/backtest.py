@@ -8,9 +8,9 @@ they been asked differently, and what the profile would then have learnt, is not
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sidecar.domain.decisions import Consequence, Facts, strictness
 from sidecar.policy.bands import rebanded
@@ -18,9 +18,12 @@ from sidecar.policy.evaluate import decide
 from sidecar.policy.language import Policy
 from sidecar.policy.testing import verb
 
+T = TypeVar("T")
+
 ASKED = 2  # strictness of step_up: from here on a person notices
 NORMAL_95 = 1.959963984540054
 SHOWN = 20
+ENOUGH_PEOPLE = 30  # of a client or group; with fewer an interval says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +68,42 @@ class Count:
 
 
 @dataclass(slots=True)
+class Part:
+    """Decisions of one client or group. ``people``: by person, how many decisions and the change in those asked."""
+
+    count: Count = field(default_factory=Count)
+    people: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, other: "Part") -> None:
+        """Add another part to this one."""
+        self.count.add(other.count)
+        for subject, (decisions, change) in other.people.items():
+            self._of(subject, decisions, change)
+
+    def see(self, subject: str, before: bool, after: bool) -> None:
+        """Count one decision."""
+        self.count.see(before, after)
+        self._of(subject, 1, after - before)
+
+    def _of(self, subject: str, decisions: int, change: int) -> None:
+        counted, changed = self.people.get(subject, (0, 0))
+        self.people[subject] = counted + decisions, changed + change
+
+
+@dataclass(slots=True)
 class Tally:
     """What a part of the decisions came to. ``moves``: (action before, action after, rule before, rule after) to count.
 
-    ``examples``: for every such move the first decisions' ids, so that somebody can look.
+    ``movers``: by person (rule before, rule after) of the logins that are asked now and were not, or the other way round.
+    ``examples``: for every such move the first decisions' ids, so that somebody can look. All of it grows with the number of
+    people, clients and groups, and not with the number of decisions.
     """
 
     total: Count = field(default_factory=Count)
-    clients: dict[str, Count] = field(default_factory=dict)
-    groups: dict[str, Count] = field(default_factory=dict)
+    clients: dict[str, Part] = field(default_factory=dict)
+    groups: dict[str, Part] = field(default_factory=dict)
     subjects: dict[str, Count] = field(default_factory=dict)
+    movers: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
     moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str, str, str], list[str]] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
@@ -91,10 +120,12 @@ def tally(candidate: Policy, decisions: Iterable[Recorded]) -> Tally:
         before = strictness(decision.consequence) >= ASKED
         after = strictness(verdict.consequence) >= ASKED
         found.total.see(before, after)
-        _of(found.clients, decision.client).see(before, after)
-        _of(found.subjects, decision.subject).see(before, after)
+        _of(found.clients, decision.client, Part).see(decision.subject, before, after)
+        _of(found.subjects, decision.subject, Count).see(before, after)
         for group in decision.groups:
-            _of(found.groups, group).see(before, after)
+            _of(found.groups, group, Part).see(decision.subject, before, after)
+        if before is not after:
+            _of(found.movers, decision.subject, Counter[tuple[str, str]])[decision.rule, verdict.rule_id] += 1
         if verdict.consequence != decision.consequence:
             move = (verb(decision.consequence), verb(verdict.consequence), decision.rule, verdict.rule_id)
             found.moves[move] += 1
@@ -110,10 +141,13 @@ def tally(candidate: Policy, decisions: Iterable[Recorded]) -> Tally:
 def merged(one: Tally, other: Tally) -> Tally:
     """Return the sum of two tallies; the first is changed and returned."""
     one.total.add(other.total)
-    for name in ("clients", "groups", "subjects"):
-        counts: dict[str, Count] = getattr(one, name)
-        for key, count in getattr(other, name).items():
-            _of(counts, key).add(count)
+    for key, count in other.subjects.items():
+        _of(one.subjects, key, Count).add(count)
+    for mine, theirs in ((one.clients, other.clients), (one.groups, other.groups)):
+        for key, part in theirs.items():
+            _of(mine, key, Part).add(part)
+    for key, rules in other.movers.items():
+        _of(one.movers, key, Counter[tuple[str, str]]).update(rules)
     one.moves.update(other.moves)
     for move, ids in other.examples.items():
         one.examples[move] = (one.examples.get(move, []) + ids)[:3]
@@ -140,9 +174,9 @@ def report(found: Tally, policy: Policy) -> dict[str, Any]:
         "subjects_asked_more": sum(1 for count in people if count.after > count.before),
         "subjects_asked_less": sum(1 for count in people if count.after < count.before),
         "subjects_asked_for_the_first_time": sum(1 for count in people if count.after and not count.before),
-        "clients": _table(found.clients),
-        "groups": _table(found.groups),
-        "most_affected": _table(found.subjects)[:SHOWN],
+        "clients": _parts(found.clients),
+        "groups": _parts(found.groups),
+        "most_affected": [row | {"rules": _rules(found.movers[row["name"]])} for row in _table(found.subjects)[:SHOWN]],
         "moves": [
             {
                 "from": before,
@@ -178,15 +212,41 @@ def difference(people: list[tuple[int, int]]) -> dict[str, float | None]:
     return {"share": share, "low": max(-1.0, share - half), "high": min(1.0, share + half)}
 
 
-def _of(counts: dict[str, Count], key: str) -> Count:
+def percent(share: float | None) -> str:
+    """Return a share as a percentage, or a dash where there is none."""
+    return "-" if share is None else f"{share:.2%}"
+
+
+def points(share: float | None) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    return "-" if share is None else f"{100 * share:+.2f} points"
+
+
+def _of(counts: dict[str, T], key: str, empty: Callable[[], T]) -> T:
     found = counts.get(key)
     if found is None:
-        found = counts[key] = Count()
+        found = counts[key] = empty()
     return found
 
 
 def _share(asked: int, decisions: int) -> dict[str, float | int | None]:
     return {"asked": asked, "share": asked / decisions if decisions else None}
+
+
+def _parts(parts: Mapping[str, Part]) -> list[dict[str, Any]]:
+    """Return the rows of clients or groups, with the interval of their change where there are people enough."""
+    rows = _table({name: part.count for name, part in parts.items()})
+    for row in rows:
+        people = list(parts[row["name"]].people.values())
+        row["people"] = len(people)
+        row["difference"] = difference(people if len(people) >= ENOUGH_PEOPLE else [])
+    return rows
+
+
+def _rules(moved: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return which rules moved a person, most often first."""
+    often = sorted(moved.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [{"rule_before": before, "rule_after": after, "decisions": count} for (before, after), count in often]
 
 
 def _table(counts: Mapping[str, Count]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,14 @@ def _print(result: dict[str, object], script: Script) -> None:
         if isinstance(value, dict):
             for kind, found in value.items():
                 low, high = found["ci95"]
-                words = f"{found['first']:.1%} to {found['now']:.1%}, difference {low:+.1%} to {high:+.1%} (95%)"
+                before, after = (_share(found, name) for name in ("first", "now"))
+                words = f"{before}, now {after}, difference {low:+.1%} to {high:+.1%} (95%)"
                 console.print(f"{name}, {kind}: {words}", highlight=False)
         else:
-            console.print(f"{name}: {value}", highlight=False)
+            words = f"{value:.1%}" if name == "most_challenged_person" else str(value)
+            console.print(f"{name}: {words}", highlight=False)
+
+
+def _share(found: Mapping[str, Any], name: str) -> str:
+    low, high = found[f"{name}_ci95"]
+    return f"{found[name]:.1%} ({low:.1%} to {high:.1%})"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from sidecar.domain.biometrics import Floats
 from sidecar.domain.decisions import Action
 from sidecar.rehearsal.script import Kind, Login
 
@@ -16,10 +17,13 @@ def figures(decided: Iterable[tuple[Login, Action]], subjects: int) -> dict[str,
         actions = [action for login, action in pairs if login.kind == kind]
         return sum(action is not Action.ALLOW for action in actions) / len(actions) if actions else float("nan")
 
+    own = [sum(each) / len(each) for each in _by_victim(pairs, ("genuine",)).values()]
     return {
         "genuine_challenged": challenged("genuine"),
         "impostor_first_challenged": challenged("first"),
         "impostor_practised_challenged": challenged("practised"),
+        "people_never_challenged": sum(share == 0 for share in own),
+        "most_challenged_person": max(own, default=float("nan")),
         "subjects": subjects,
         "decisions": len(pairs),
     }
@@ -28,9 +32,9 @@ def figures(decided: Iterable[tuple[Login, Action]], subjects: int) -> dict[str,
 def compared(
     first: Sequence[tuple[Login, Action]], now: Sequence[tuple[Login, Action]], seed: int
 ) -> dict[str, dict[str, object]]:
-    """Shares challenged by two scorers on the same logins, and the 95% interval of their difference.
+    """Shares challenged by two scorers on the same logins, and the 95% intervals of both and of their difference.
 
-    The interval is a bootstrap over the people whose accounts were tried (2,000 resamples), paired: a resample has the
+    The intervals are of a bootstrap over the people whose accounts were tried (2,000 resamples), paired: a resample has the
     same people for both. Raises ValueError where the logins are not the same.
     """
     found: dict[str, dict[str, object]] = {}
@@ -51,14 +55,19 @@ def compared(
         )
         drawn = np.random.default_rng([seed, 0xB007]).multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), 2000)
         sums = drawn @ pairs
-        edges = np.quantile((sums[:, 1] - sums[:, 0]) / sums[:, 2], (0.025, 0.975))
         total = pairs.sum(axis=0)
         found[name] = {
             "first": float(total[0] / total[2]),
             "now": float(total[1] / total[2]),
-            "ci95": [float(edge) for edge in edges],
+            "first_ci95": _edges(sums[:, 0] / sums[:, 2]),
+            "now_ci95": _edges(sums[:, 1] / sums[:, 2]),
+            "ci95": _edges((sums[:, 1] - sums[:, 0]) / sums[:, 2]),
         }
     return found
+
+
+def _edges(resampled: Floats) -> list[float]:
+    return [float(edge) for edge in np.quantile(resampled, (0.025, 0.975))]
 
 
 def _by_victim(decided: Sequence[tuple[Login, Action]], kinds: tuple[Kind, ...]) -> dict[str, list[bool]]:

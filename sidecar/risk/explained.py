@@ -1,4 +1,4 @@
-"""What would have made a login pass: the fewest timings that would have had to be as usual, checked by scoring again.
+"""What would have made a login pass: few timings that would have had to be as usual, checked by scoring again.
 
 For operators only: told to who logs in, it would teach an impostor.
 """

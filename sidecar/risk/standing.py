@@ -4,14 +4,14 @@ What is compared between people is how long they hold keys on average, which har
 tell whether two people's secrets are equal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sidecar.domain.biometrics import Floats, Template
 from sidecar.domain.entries import Ended, Entries
-from sidecar.risk.muting import distinguished
+from sidecar.risk.muting import Others, distinguished, no_others
 from sidecar.scoring.distinguish import Concern, Rate, rate
 from sidecar.scoring.strangers import usual_strangers
 from sidecar.scoring.updates import drifted
@@ -35,6 +35,7 @@ class Person:
     field: str
     template: Template
     entries: Entries
+    context: str = "keyboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Warned:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What is known of a tenant. ``between``: share of the variance of hold times that lies between people, with its 95%
-    interval; None with fewer than five. ``alike``: nobody is told apart, so nothing is scored. ``false_accepts``: of
-    strangers as they usually score, at the policy's threshold.
+    interval, in the field where it is largest; None where no field has five people. ``alike``: nobody is told apart in
+    any, so nothing is scored. ``false_accepts``: of strangers as they usually score, at the policy's threshold.
     """
 
     people: int
@@ -82,11 +83,14 @@ class Standing:
         return tuple(found)
 
 
-def standing(people: Sequence[Person], mismatch_from: float, now: float) -> Standing:
-    """Look at a tenant's people. ``now``: epoch seconds."""
+def standing(
+    people: Sequence[Person], mismatch_from: float, now: float, others: Callable[[str], Others] = lambda _: no_others
+) -> Standing:
+    """Look at a tenant's people. ``now``: epoch seconds; ``others``: who types the same texts as a person."""
     warned, muted = [], 0
     for person in people:
-        found = distinguished(person.entries, person.template, mismatch_from)
+        strange = others(person.subject)(person.field, person.template)
+        found = distinguished(person.entries, person.template, mismatch_from, strange)
         concerns = tuple(each for each in found.concerns if each is not Concern.TOO_LITTLE)
         shifted = _person_drifts(person.entries.accepted(person.template.detector))
         muted += bool(concerns)
@@ -95,7 +99,7 @@ def standing(people: Sequence[Person], mismatch_from: float, now: float) -> Stan
     scores = [person.entries.accepted(person.template.detector) for person in people]
     own = np.concatenate(scores) if scores else np.empty(0)
     strangers = usual_strangers(people[0].template.detector) if people else np.empty(0)
-    between = between_people([_holds(person.entries) for person in people])
+    between = _between(people)
     return Standing(
         people=len({person.subject for person in people}),
         logins=int(own.size),
@@ -107,6 +111,15 @@ def standing(people: Sequence[Person], mismatch_from: float, now: float) -> Stan
         warned=tuple(warned),
         muted=muted,
     )
+
+
+def _between(people: Sequence[Person]) -> Rate | None:
+    """Compare people in one field and context at a time, so that each counts once; the best of them tells them apart."""
+    groups: dict[tuple[str, str], list[Floats]] = {}
+    for person in people:
+        groups.setdefault((person.field, person.context), []).append(_holds(person.entries))
+    rates = [found for each in groups.values() if (found := between_people(each)) is not None]
+    return max(rates, key=lambda found: found.high, default=None)
 
 
 def between_people(groups: Sequence[Floats]) -> Rate | None:

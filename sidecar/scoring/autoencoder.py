@@ -19,8 +19,9 @@ class Autoencoder(Trained):
         from sklearn.neural_network import MLPRegressor  # noqa: PLC0415 - loads slowly, and only enrolling needs it
 
         model = MLPRegressor(hidden_layer_sizes=HIDDEN, activation="tanh", random_state=SEED, learning_rate_init=0.01)
+        target = rows if rows.shape[1] > 1 else rows.ravel()  # of one number the library wants a row
         for _ in range(EPOCHS):
-            model.partial_fit(rows, rows)
+            model.partial_fit(rows, target)
         found: dict[str, Floats] = {}
         for number, (weights, offset) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
             found[f"weights {number}"] = weights.reshape(-1, offset.size).astype(np.float64)

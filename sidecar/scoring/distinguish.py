@@ -70,7 +70,7 @@ def distinguishability(
         raise ValueError("a score is not finite")
     found = _of_samples(samples, kinds)
     enough = mine.size >= FEWEST_OWN and theirs.size >= FEWEST_OTHERS
-    meet = _equal_error(mine, theirs) if enough else None
+    meet = equal_error_rate(mine, theirs) if enough else None
     if meet is None:
         found.append(Concern.TOO_LITTLE)
     elif meet >= WORST_OVERLAP:
@@ -93,12 +93,23 @@ def rate(count: int, of: int) -> Rate:
     return Rate(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
-def _equal_error(own: Floats, others: Floats) -> float:
-    thresholds = np.append(np.unique(np.concatenate([own, others])), np.inf)
-    rejects = (own[:, None] >= thresholds).mean(axis=0)
-    accepts = (others[:, None] < thresholds).mean(axis=0)
-    best = int(np.argmin(np.abs(rejects - accepts)))
-    return float((rejects[best] + accepts[best]) / 2.0)
+def equal_error_rate(genuine: Floats, impostor: Floats) -> float:
+    """Equal error rate of scores of shapes (g,) and (i,), by linear interpolation to miss = false alarm.
+
+    As in Killourhy & Maxion's published evaluation: ROC points lie at the distinct scores (and above them all). Raises
+    ValueError where either is empty or not finite.
+    """
+    for name, scores in (("genuine", genuine), ("impostor", impostor)):
+        if scores.ndim != 1 or scores.size == 0 or not np.isfinite(scores).all():
+            raise ValueError(f"{name} scores need shape (n,), n >= 1, all finite")
+    thresholds = np.append(np.unique(np.concatenate([genuine, impostor])), np.inf)
+    miss = np.searchsorted(np.sort(impostor), thresholds, side="left") / impostor.size
+    alarm = 1.0 - np.searchsorted(np.sort(genuine), thresholds, side="left") / genuine.size
+    difference = miss - alarm  # rises with the threshold, from -1 to 1
+    right = int(np.argmax(difference >= 0))
+    left = right - 1
+    part = -difference[left] / (difference[right] - difference[left])
+    return float(miss[left] + part * (miss[right] - miss[left]))
 
 
 def _of_samples(samples: Sequence[Floats], kinds: Floats | None) -> list[Concern]:

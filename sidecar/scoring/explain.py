@@ -5,40 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sidecar.domain.biometrics import Contribution, Floats, Kind, Template
+from sidecar.domain.biometrics import Floats, Template
 from sidecar.scoring.contract import OneClassDetector
-
-_MORE = {
-    Kind.HOLD: "held longer",
-    Kind.DOWN_DOWN: "slower",
-    Kind.UP_DOWN: "slower",
-    Kind.PRESSURE: "pressed harder",
-    Kind.SIZE: "touched wider",
-}
-_LESS = {
-    Kind.HOLD: "held shorter",
-    Kind.DOWN_DOWN: "faster",
-    Kind.UP_DOWN: "faster",
-    Kind.PRESSURE: "pressed more lightly",
-    Kind.SIZE: "touched narrower",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """The fewest features, by label, that would have had to be as usual for the distance to fall below the limit.
+    """Few features, by label, that would have had to be as usual for the distance to fall below the limit.
 
-    ``distance``: what scoring gave with them replaced. Not for the person who logs in: it would teach an impostor.
+    None of them could be left out; that no other set is smaller is not said. ``distance``: what scoring gave with them
+    replaced. Not for the person who logs in: it would teach an impostor.
     """
 
     labels: tuple[str, ...]
     distance: float
-
-
-def sentence(part: Contribution) -> str:
-    """A contribution in plain words: ``hold 3: held longer than usual (2.1 spreads, 18% of the difference)``."""
-    way = (_MORE if part.deviation >= 0 else _LESS)[part.kind]
-    return f"{part.label}: {way} than usual ({abs(part.deviation):.1f} spreads, {part.share:.0%} of the difference)"
 
 
 def counterfactual(
@@ -51,7 +31,8 @@ def counterfactual(
     below: float,
     most: int | None = None,
 ) -> Counterfactual | None:
-    """Find what would have passed: features are made usual one by one, each time the one that helps most.
+    """Find what would have passed: features are made usual one by one, each time the one that helps most, and those that
+    turn out not to be needed go back.
 
     ``values``, ``usual``: shape (d,), ms; ``usual`` is what the person does (``median_of`` their samples), ``below`` the
     limit, ``most`` how many may be changed. Every step is a real score of the detector. None where the login passes as it
@@ -72,6 +53,12 @@ def counterfactual(
         best = int(np.argmin(distances))
         changed.append(left.pop(best))
         now, distance = tried[best], float(distances[best])
+    for place in list(changed) if distance < below else ():
+        without = now.copy()
+        without[place] = values[place]
+        if detector.distance(template, without) < below:
+            now = without
+            changed.remove(place)
     confirmed = detector.distance(template, now)
     return Counterfactual(tuple(labels[i] for i in sorted(changed)), confirmed) if confirmed < below else None
 

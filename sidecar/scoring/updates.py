@@ -13,11 +13,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from sidecar.domain.biometrics import Floats, Sample, Template
+from sidecar.domain.biometrics import Floats, Template
 
 QUANTILE = 0.9  # of a person's own scores, below which an unconfirmed login may be learned
 PER_DAY = 5
-ANCHOR = 10  # confirmed samples that are kept however old they are
 FEWEST_SCORES = 10  # below this the quantile is unknown, and nothing unconfirmed is learned
 FARTHEST = 2.0  # usual deviations between the centres of anchor and newest samples, mean over features; 5% of CMU's
 # people are as far after 40 to 180 logins of their own, half of all other people are farther
@@ -79,17 +78,6 @@ def learn_below(own: Sequence[float], quantile: float = QUANTILE) -> float:
     if not own:
         raise ValueError("no score to take a quantile of")
     return float(np.quantile(np.asarray(own, dtype=np.float64), quantile))
-
-
-def with_anchor(samples: Sequence[Sample], confirmed: Sequence[bool], newest: int) -> list[Sample]:
-    """Return the newest samples and, however old, the 10 latest confirmed ones, oldest first.
-
-    Raises ValueError where the lengths differ.
-    """
-    ordered = sorted(zip(samples, confirmed, strict=True), key=lambda pair: pair[0].at)
-    first = max(0, len(ordered) - newest)
-    anchors = [i for i, (_, sure) in enumerate(ordered) if sure and i < first][-ANCHOR:]
-    return [ordered[i][0] for i in (*anchors, *range(first, len(ordered)))]
 
 
 def movement(anchor: Template, before: Template, now: Template) -> Movement:

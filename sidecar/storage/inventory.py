@@ -266,9 +266,9 @@ INVENTORY: tuple[Table, ...] = (
     Table(
         "data",
         "policy_fares",
-        "whether a person with a ready profile had to pass a second factor under a policy, for going back by itself",
+        "whether a person with a ready profile passed a second factor that only the newer policy asks for; for going back",
         "retention.decisions_days",
-        _columns("digest:technical tenant:technical subject:pseudonym passed:decision at:decision"),
+        _columns("number:technical since:technical tenant:technical subject:pseudonym passed:decision at:decision"),
     ),
     Table(
         "data",

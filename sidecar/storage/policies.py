@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 
 from sidecar.errors import PolicyConflict
-from sidecar.ports import Audience, AuditEntry, PolicySlot, PolicyVersion, SlotName
+from sidecar.ports import Audience, AuditEntry, Fare, PolicyHead, PolicySlot, PolicyVersion, SlotName
+from sidecar.storage.chain import details_text
 from sidecar.storage.database import Connection, Database
 
 _VERSION = "number, digest, name, source, tests, signature, author, at, note"
+_HEAD = "number, digest, name, author, at, note"
 _SLOT = "slot, number, audience, author, approver, at, ends, band"
 
 
@@ -30,11 +32,16 @@ class SqlPolicies:
         rows = await self._db.reading(lambda: self._db.read(sql, (number,)))
         return _version(rows[0]) if rows else None
 
-    async def history(self, limit: int) -> list[PolicyVersion]:
-        """Return the newest versions, newest first."""
-        sql = f"SELECT {_VERSION} FROM policies ORDER BY number DESC LIMIT ?"
-        rows = await self._db.reading(lambda: self._db.read(sql, (limit,)))
-        return [_version(row) for row in rows]
+    async def of_digest(self, digest: str) -> PolicyVersion | None:
+        """Return the newest version of these bytes."""
+        sql = f"SELECT {_VERSION} FROM policies WHERE digest = ? ORDER BY number DESC LIMIT 1"
+        rows = await self._db.reading(lambda: self._db.read(sql, (digest,)))
+        return _version(rows[0]) if rows else None
+
+    async def history(self, limit: int) -> list[PolicyHead]:
+        """Return the newest versions without their texts, newest first."""
+        sql = f"SELECT {_HEAD} FROM policies ORDER BY number DESC LIMIT ?"
+        return [PolicyHead(*row) for row in await self._db.reading(lambda: self._db.read(sql, (limit,)))]
 
     async def add(self, version: PolicyVersion, entry: AuditEntry) -> int:
         """Keep a version; return its number."""
@@ -80,22 +87,42 @@ class SqlPolicies:
 
         await self._db.write(job)
 
-    async def fares(self, digest: str, since: float) -> tuple[int, int]:
-        """Return how many ready people finished a login under a policy since a moment, and how many of them by a second
-        factor that it had asked for.
-        """
-        sql = "SELECT count(*), coalesce(sum(passed), 0) FROM policy_fares WHERE digest = ? AND at >= ?"
-        rows = await self._db.reading(lambda: self._db.read(sql, (digest, since)))
-        return int(rows[0][0]), int(rows[0][1])
+    async def note_once(self, entry: AuditEntry) -> bool:
+        """Add a row to the audit chain unless one of this kind with these details is there; tell whether it was added."""
+
+        def job(connection: Connection) -> bool:
+            connection.lock("policies")
+            there = connection.execute(
+                "SELECT 1 FROM audit WHERE tenant = ? AND kind = ? AND details = ? LIMIT 1",
+                (entry.tenant, entry.kind, details_text(entry)),
+            ).fetchone()
+            if there is None:
+                connection.notes.append(entry)
+            return there is None
+
+        return await self._db.write(job)
+
+    async def fares(self, slot: PolicySlot) -> Mapping[str, Fare]:
+        """Return how people fared since the version came into this place, by tenant."""
+        sql = (
+            "SELECT tenant, count(*), coalesce(sum(passed), 0) FROM policy_fares WHERE number = ? AND since = ?"
+            " GROUP BY tenant"
+        )
+        rows = await self._db.reading(lambda: self._db.read(sql, (slot.number, slot.at)))
+        return {tenant: Fare(int(people), int(passed)) for tenant, people, passed in rows}
 
 
-def note_fare(connection: Connection, digest: str, tenant: str, subject: str, passed: bool, at: float) -> None:
-    """Note, in the completion's transaction, how a ready person fared under a policy; once passed stays passed."""
+def note_fare(
+    connection: Connection, number: int, since: float, tenant: str, subject: str, passed: bool, at: float
+) -> None:
+    """Note, in the completion's transaction, how a ready person fared under a version since it stands in its place; who
+    passed once has passed.
+    """
     connection.execute(
-        "INSERT INTO policy_fares VALUES (?, ?, ?, ?, ?) ON CONFLICT (digest, tenant, subject) DO UPDATE"
+        "INSERT INTO policy_fares VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number, since, tenant, subject) DO UPDATE"
         " SET passed = CASE WHEN policy_fares.passed > excluded.passed THEN policy_fares.passed ELSE excluded.passed END,"
         " at = excluded.at",
-        (digest, tenant, subject, int(passed), at),
+        (number, since, tenant, subject, int(passed), at),
     )
 
 

@@ -135,7 +135,7 @@ class SqlProfiles:
             return []
         places = [((item.key.field, item.key.context), item) for item in found]
         return [
-            Person(subject, field, item.template, known[field, context])
+            Person(subject, field, item.template, known[field, context], context)
             for (field, context), item in places
             if (field, context) in known
         ]
@@ -366,12 +366,13 @@ def _trim(connection: Connection, key: ProfileKey) -> float | None:
 
 
 def _note_fare(connection: Connection, decision: StoredDecision, completion: Mapping[str, Any]) -> None:
-    """Note how a person with a ready profile fared under the policy that decided; others are asked under any."""
-    digest = decision.body.get("policy_digest")
-    if digest and decision.body["facts"].get("profile.state") == ProfileState.READY:
+    """Note how a person with a ready profile fared under the version that decided; others are asked under any."""
+    fare = decision.body.get("fare")
+    if fare and decision.body["facts"].get("profile.state") == ProfileState.READY:
         asked = decision.body["answer"]["action"] == Action.STEP_UP
-        passed = asked and bool(completion["second_factor"])
-        note_fare(connection, digest, decision.tenant, decision.subject, passed, completion["at"])
+        passed = bool(fare["newly"] and asked and completion["second_factor"])
+        who = (decision.tenant, decision.subject)
+        note_fare(connection, fare["number"], fare["since"], *who, passed, completion["at"])
 
 
 def _remember_provenance(connection: Connection, decision: StoredDecision) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from sidecar.config import ClientSettings, Settings
-from sidecar.domain.biometrics import Cause, Floats, Probe, Template
+from sidecar.domain.biometrics import Cause, Probe
 from sidecar.domain.consent import Consent
 from sidecar.domain.decisions import (
     Action,
@@ -132,7 +132,8 @@ class Assessor:
 
     def degraded(self, attempt: Attempt) -> Answer:
         """Return the policy's word for errors; it leaves no row, so it has no decision id."""
-        asked, floor = self.policies.enforced.outcomes["error"], FLOORS[self._client(attempt).floor]
+        policy = self.policies.of(self.keyring.pseudonym(attempt.tenant, attempt.subject), attempt.groups)
+        asked, floor = policy.outcomes["error"], FLOORS[self._client(attempt).floor]
         if strictness(floor) > strictness(asked):
             asked = floor
         consequence = self._possible(attempt, asked, "outcome.error")
@@ -159,6 +160,7 @@ class Assessor:
                 judgement.probes, self._shadows(remembered.profiles, judgement.context), self.detectors
             ),
             "around": looked.around.kept,
+            "fare": self.policies.fare(policy, looked.facts, verdict, now),
             "would_pass": would_pass(
                 judgement, known, remembered.entries, self.detectors, looked.beside, policy.mismatch_from
             ),
@@ -283,22 +285,16 @@ class Assessor:
         return judge(evidence, known, self.detectors, mode=mode, mismatch_from=policy.mismatch_from, beside=beside)
 
     def _beside(self, tenant: str, subject: str, remembered: Remembered, known: Known, policy: Policy) -> Beside:
-        shared = self.cohorts.of(tenant)
         correction = self.watch.correction(tenant)
-
-        def others(field: str, template: Template) -> Floats | None:
-            text = shared.get(field)
-            return text.others(subject, template, self.detectors[template.detector]) if text else None
-
         silent = muted(
             remembered.entries,
             known.profiles,
             known.states,
             correction.before(policy.mismatch_from),
             alike=self.watch.alike(tenant),
-            others=others,
+            others=self.cohorts.others(tenant, subject, self.detectors),
         )
-        return Beside(silent, shared, correction)
+        return Beside(silent, self.cohorts.of(tenant), correction)
 
     def _shadows(self, profiles: Sequence[Profile], context: str) -> list[Profile]:
         """Return templates of a coming model that are as ready as a serving one would have to be."""

@@ -16,10 +16,12 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Floats, Kind
+from sidecar.domain.biometrics import Floats, Kind, Template
 from sidecar.features.liveness import Usual, usual_of
+from sidecar.risk.muting import Others
 from sidecar.risk.shared import SharedText
 from sidecar.scoring.cohort import FEWEST_MEMBERS, FEWEST_ROWS, Background, learn
+from sidecar.scoring.contract import OneClassDetector
 
 log = structlog.get_logger()
 
@@ -55,6 +57,16 @@ class Cohorts:
     def of(self, tenant: str) -> dict[str, SharedText]:
         """Return what is known of a tenant's shared texts, by field."""
         return {name: text for (owner, name), text in self.found.items() if owner == tenant}
+
+    def others(self, tenant: str, subject: str, detectors: Mapping[str, OneClassDetector]) -> Others:
+        """Return how other members' tries score against a profile of this person, where the text is shared."""
+        shared = self.of(tenant)
+
+        def tried(name: str, template: Template) -> Floats | None:
+            text = shared.get(name)
+            return text.others(subject, template, detectors[template.detector]) if text else None
+
+        return tried
 
     async def refresh(self) -> None:
         """Drop backgrounds that a member has left, and learn those that are missing or old. Raises StorageFailed."""

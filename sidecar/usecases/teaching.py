@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from sidecar.config import LearningSettings
 from sidecar.domain.biometrics import Probe, ProfileState, Sample, Template
 from sidecar.domain.decisions import Evidence
-from sidecar.domain.entries import CONFIRMING, Entries
+from sidecar.domain.entries import ANCHORS, CONFIRMING, Entries
 from sidecar.features.keystroke import interleave
 from sidecar.scoring.contract import OneClassDetector
-from sidecar.scoring.updates import ANCHOR, FEWEST_SCORES, Learning, Movement, learning, movement
+from sidecar.scoring.updates import FEWEST_SCORES, Learning, Movement, learning, movement
 
 ENOUGH_LLR = -1.0  # what counts as near while a person has too few scores of their own
 COMPARED = 15  # newest samples whose centre is compared with the anchor's, and as many before them
@@ -75,7 +75,7 @@ def moved_from_anchor(entries: Entries, probe: Probe, detector: OneClassDetector
     rows = np.flatnonzero((entries.stored == 1) & (entries.length == probe.values.size // 3))
     if probe.layout != "positions" or probe.values.size // 3 > entries.hold.shape[1]:
         return None
-    sure = rows[np.isin(entries.ended[rows], CONFIRMING)][-ANCHOR:]
+    sure = rows[np.isin(entries.ended[rows], CONFIRMING)][-ANCHORS:]
     after = rows[rows > sure[-1]] if sure.size else rows[:0]
     if sure.size < FEWEST or after.size < 2 * FEWEST:
         return None

@@ -4,14 +4,17 @@ Each sidecar looks for itself, at people who logged in last; what it finds is in
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from sidecar.risk.muting import Others
 from sidecar.risk.standing import Person, Standing, standing
+from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.recalibrate import AS_SHIPPED, Correction
+from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.in_force import InForce
 
 log = structlog.get_logger()
@@ -46,6 +49,8 @@ class TypingWatch:
     clock: Callable[[], float]
     recalibrations: Recalibrations
     model: str
+    cohorts: Cohorts
+    detectors: Mapping[str, OneClassDetector]
     found: dict[str, Standing] = field(default_factory=dict)
     worth: dict[tuple[str, str], Correction] = field(default_factory=dict)
 
@@ -57,6 +62,10 @@ class TypingWatch:
     def correction(self, tenant: str) -> Correction:
         """Return what scores are worth in a tenant."""
         return self.worth.get((tenant, self.model), AS_SHIPPED)
+
+    def others(self, tenant: str) -> Callable[[str], Others]:
+        """Return, for each person of a tenant, how others who type the same text score."""
+        return lambda subject: self.cohorts.others(tenant, subject, self.detectors)
 
     async def reread(self) -> None:
         """Take over what ``gaitkeeper recalibrate`` has found. Raises StorageFailed, and keeps what it has."""
@@ -70,7 +79,7 @@ class TypingWatch:
                 people += await self.source.person(tenant, subject)
                 await asyncio.sleep(0)
             limit = self.correction(tenant).before(self.policies.enforced.mismatch_from)
-            now = await asyncio.to_thread(standing, people, limit, self.clock())
+            now = await asyncio.to_thread(standing, people, limit, self.clock(), self.others(tenant))
             before = self.found.get(tenant)
             self.found[tenant] = now
             for warning in now.warnings:

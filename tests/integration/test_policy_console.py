@@ -1,14 +1,23 @@
 """The operators' policy pages over HTTP: shadow, a candidate, its mistakes and backtest, publishing by role (POL2, 6, 8)."""
 
+import asyncio
+import html
 import re
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.operators import CSRF, acting, cookie
 from support.world import World, carried
 
+from sidecar import trial
+from sidecar.compiler import BOUNDS, compiled
 from sidecar.config import PublishingSettings
+from sidecar.errors import BadRequest, PolicyInvalid
+from sidecar.ports import Audience, PolicyVersion
 from sidecar.shipped import policy_directory
+from sidecar.trial import rehearsed
 
 pytestmark = pytest.mark.anyio
 OWNER, STRANGER = 7, 18
@@ -114,7 +123,7 @@ class TestCandidate:
 class TestPublishing:
     async def test_pol2_publish_watch_restore(self, office: World) -> None:
         response = await send(office, "publish", source=LENIENT, tests=BALANCED_TESTS, note="fewer calls")
-        assert response.headers["location"].endswith("done=version+1+is+enforced")
+        assert response.headers["location"].endswith("done=version+1+is+enforced+for+everybody")
         await send(office, "publish", source=BALANCED)
         shown = (await page(office)).text
         for words in ("lenient", "fewer calls", "Olive", "Go back to it", "previous"):
@@ -128,6 +137,18 @@ class TestPublishing:
         assert kinds.count("policy.enforced") == 3
         assert kinds.count("policy.rolled_back") == 1
 
+    async def test_pol2_two_versions_of_the_history_are_compared_by_meaning(self, office: World) -> None:
+        await send(office, "publish", source=BALANCED)
+        await send(office, "publish", source=LENIENT)
+        shown = (await page(office)).text
+        assert '<option value="1" selected>version 1</option>' in shown
+        response = await page(office, "/diff?old=1&new=2")
+        assert response.status_code == 200
+        assert "typing counts as a mismatch from 5.5, was 0.9" in response.text
+        assert "They mean the same" in (await page(office, "/diff?old=2&new=2")).text
+        for odd in ("old=1", "old=1&new=9", "old=x&new=1", ""):
+            assert (await page(office, f"/diff?{odd}")).status_code == 404
+
     async def test_pol2_line_ends_of_a_browser_do_not_change_the_policy(self, office: World) -> None:
         await send(office, "publish", source=LENIENT.replace("\n", "\r\n"))
         assert (await office.inside.published.version(1)).source == LENIENT.encode()  # type: ignore[union-attr]
@@ -140,9 +161,20 @@ class TestPublishing:
         assert await office.inside.published.slots() == {}
         await send(office, "publish", source=LENIENT, percent="10")
         await send(office, "enforce")
-        assert set(await office.inside.published.slots()) == {"enforced"}
+        assert set(await office.inside.published.slots()) == {"enforced", "previous"}
+        assert "balanced, the configured file" in (await page(office)).text
+        response = await send(office, "rollback", to="file")
+        assert response.headers["location"].endswith("done=the+configured+file+decides+again")
+        assert await office.inside.published.slots() == {}
 
-    @pytest.mark.parametrize("form", [{"percent": "x"}, {"percent": "101"}, {"band": "2"}, {"band": "inf"}])
+    async def test_pol10_a_group_alone_is_for_that_group_only(self, office: World) -> None:
+        response = await send(office, "publish", source=LENIENT, groups="pilots")
+        assert "is+staged+for+the+group+pilots" in response.headers["location"]
+        assert (await office.inside.published.slots())["staged"].audience == Audience(0.0, ("pilots",))
+        assert "<td>the group pilots</td>" in (await page(office)).text
+
+    @pytest.mark.parametrize("form", [{"percent": "x"}, {"percent": "101"}, {"band": "2"}, {"band": "inf"}, {"percent": "0"},
+                                      {"percent": "100", "groups": "pilots"}])  # fmt: skip
     async def test_pol10_odd_figures_are_refused(self, office: World, form: dict[str, str]) -> None:
         response = await send(office, "publish", source=LENIENT, **form)
         assert response.status_code == 400
@@ -151,16 +183,22 @@ class TestPublishing:
     async def test_pol13_four_eyes_are_two_people(self, worlds: Any) -> None:
         world: World = await worlds(operator=True, publishing=PublishingSettings(four_eyes=True))
         await send(world, "publish", name="Ann", roles=("policy_author",), source=LENIENT)
-        own = await send(world, "approve", name="Ann", roles=("policy_author",), number="1")
+        shown = (await page(world)).text
+        assert "Approve for everybody" in shown
+        audience = html.unescape(re.search(r'name="audience" value="([^"]*)"', shown)[1])  # type: ignore[index]
+        own = await send(world, "approve", name="Ann", roles=("policy_author",), number="1", audience=audience)
         assert (own.status_code, own.json()["error"]) == (403, "forbidden")
-        assert "Approve" in (await page(world)).text
-        assert (await send(world, "approve", name="Ben", number="1")).status_code == 303
+        for odd in ("", "{", '{"percent": "x"}'):
+            assert (await send(world, "approve", name="Ben", number="1", audience=odd)).status_code == 400
+        other = await send(world, "approve", name="Ben", number="1", audience='{"percent": 1, "groups": []}')
+        assert (other.status_code, other.json()["error"]) == (409, "policy_conflict")
+        assert (await send(world, "approve", name="Ben", number="1", audience=audience)).status_code == 303
         slot = (await world.inside.published.slots())["enforced"]
         assert (slot.author, slot.approver) == ("Ann", "Ben")
 
     @pytest.mark.parametrize(
         ("act", "form"),
-        [("approve", {"number": "7"}), ("enforce", {}), ("withdraw", {"slot": "enforced"}), ("rollback", {}),
+        [("approve", {"number": "7", "audience": "{}"}), ("enforce", {}), ("withdraw", {"slot": "enforced"}), ("rollback", {}),
          ("restore", {"number": "x"}), ("nonsense", {})],
     )  # fmt: skip
     async def test_pol2_what_is_not_there_is_not_found(self, office: World, act: str, form: dict[str, str]) -> None:
@@ -180,6 +218,101 @@ class TestPublishing:
 
     async def test_pol2_a_form_of_absurd_size_is_refused(self, office: World) -> None:
         assert (await send(office, "try", source="x" * 5_000_000)).status_code == 413
+
+
+def large(rules: int) -> str:
+    added = (
+        f"  - {{id: r{n}, when: {{all: ['keystroke.llr > {n / 100}', 'failures.device > {n}']}}, then: step_up}}\n"
+        for n in range(rules)
+    )
+    return BALANCED.replace("id: balanced", "id: large").replace("rules:\n", "rules:\n" + "".join(added), 1)
+
+
+LARGE = large(2000)
+
+
+class TestBesideLogins:
+    @pytest.mark.timeout(180)
+    async def test_pol2_logins_keep_their_deadline_while_a_large_candidate_is_checked_and_published(
+        self, worlds: Any
+    ) -> None:
+        office: World = await worlds(operator=True, deadline_ms=400)
+        await office.enroll("ann", OWNER)
+        done, sources, stalls = asyncio.Event(), set(), [0.0]
+
+        async def logins() -> None:
+            number = 0
+            while not done.is_set():
+                number += 1
+                sources.add((await office.idp.evaluate("ann", carried(OWNER, number)))["source"])
+                await asyncio.sleep(0.02)
+
+        async def stalled() -> None:
+            while not done.is_set():
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                stalls.append(time.monotonic() - began)
+
+        async def analyst() -> None:
+            for _ in range(2):
+                response = await send(office, "try", source=LARGE, act="check")
+                assert response.status_code == 200, response.text[:500]
+            await office.inside.publisher.propose(replace(TestBounds.candidate))
+            async with asyncio.timeout(60):
+                while (await office.last_body())["policy"] != "large":  # noqa: ASYNC110 - logins go on meanwhile
+                    await asyncio.sleep(0.2)
+            done.set()
+
+        await asyncio.gather(analyst(), logins(), stalled())
+        assert sources == {"scored"}
+        assert max(stalls) < 0.4
+
+    async def test_pol2_one_at_a_time_and_whoever_waits_keeps_what_was_typed(self, office: World) -> None:
+        for path in ("try", "publish"):
+            first, second = await asyncio.gather(
+                *(send(office, path, source=LENIENT, act="check", note=f"typed {n}") for n in range(2))
+            )
+            refused = first if first.status_code == 503 else second
+            assert {first.status_code, second.status_code} in ({200, 503}, {303, 503})
+            assert int(refused.headers["retry-after"]) > 0
+            assert "somebody else is at it" in refused.text
+            assert "id: lenient" in refused.text
+        assert (await send(office, "try", source=LENIENT, act="check")).status_code == 200
+
+
+class TestBounds:
+    """A candidate that never ends, or eats memory, is refused; the bounds here are smaller than the shipped ones."""
+
+    candidate = PolicyVersion(0, "", "candidate", LARGE.encode(), (), None, "ann", 0.0, "")
+
+    async def test_pol12_in_time(self) -> None:
+        began = time.monotonic()
+        with pytest.raises(PolicyInvalid, match=r"candidate:1:1: not compiled within 0\.3 s; hint: make it smaller"):
+            await compiled(self.candidate, "candidate", bounds=replace(BOUNDS, seconds=0.3))
+        assert time.monotonic() - began < 5.0
+
+    async def test_pol12_in_memory(self) -> None:
+        with pytest.raises(
+            PolicyInvalid, match=r"candidate:1:1: the compiler ended with -?\d+, within 20 s and 48 MiB"
+        ):
+            await compiled(self.candidate, "candidate", bounds=replace(BOUNDS, memory_bytes=48 * 1024**2))
+
+    async def test_pol12_what_takes_too_long_to_compare_is_checked_all_the_same(self) -> None:
+        small = PolicyVersion(0, "", "candidate", LENIENT.encode(), (), None, "ann", 0.0, "")
+        against = large(9000).encode()  # not even read in that time
+        found = await compiled(small, "candidate", against=against, bounds=replace(BOUNDS, seconds=6.0))
+        assert (found.id, found.changes) == ("lenient", None)
+        found = await compiled(small, "candidate", against=BALANCED.encode())
+        assert [change.subject for change in found.changes or ()] == ["bands.keystroke.mismatch_from"]
+
+    async def test_pol8_a_backtest_in_time(self) -> None:
+        async def pages() -> Any:
+            yield []
+
+        with pytest.raises(BadRequest, match=r"not done within 0\.2 s"):
+            await rehearsed(LARGE.encode(), pages(), replace(trial.BOUNDS, seconds=0.2))
+        with pytest.raises(BadRequest, match="ended before its time"):
+            await rehearsed(LARGE.encode(), pages(), replace(trial.BOUNDS, memory_bytes=48 * 1024**2))
 
 
 class TestShadow:

@@ -19,7 +19,7 @@ async def prepared(tmp_path: Path) -> tuple[Path, Plan]:
     """Six generated people with their histories, and some forty visits, strangers among them."""
     draw = np.random.default_rng(5)
     typing = {f"s{n}": [typist(900 + n).login(draw, 10) for _ in range(60)] for n in range(3)}
-    plan = planned(typing, users=6, days=90, logins=7.0, seed=3)
+    plan = planned(typing, users=6, days=90, seed=5, habits=((0.5, 0.4), (0.5, 0.8)))
     assert len(plan.visits) > 25
     assert any(not visit.genuine for visit in plan.visits)
     await settled(tmp_path / "start", plan)

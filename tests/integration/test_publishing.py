@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,24 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.world import World, carried
 
-from sidecar.config import PublishingSettings
-from sidecar.errors import Forbidden, NotFound, PolicyConflict, PolicyInvalid
+from sidecar.config import ClientSettings, PublishingSettings
+from sidecar.errors import BadRequest, Forbidden, NotFound, PolicyConflict, PolicyInvalid
 from sidecar.main import Sidecar
 from sidecar.policy.signature import public_pem, sign
-from sidecar.ports import Audience, PolicyVersion
+from sidecar.ports import CONFIGURED_FILE, Audience, Fare, PolicyVersion, SlotName
 from sidecar.shipped import policy_directory
+from sidecar.storage.policies import note_fare
 from sidecar.usecases.in_force import meant
-from sidecar.usecases.publish import FEWEST_PEOPLE
+from sidecar.usecases.publish import EVERYBODY, FEWEST_PEOPLE, audience, out_of_band, whom
 
 pytestmark = pytest.mark.anyio
 OWNER = 7
 BALANCED = (policy_directory() / "default.yaml").read_bytes()
 TESTS = (policy_directory() / "default.test.yaml").read_text()
 # Lets everybody in, whatever behaviour says: easy to tell from the shipped one.
+ASKS_EVERYBODY = BALANCED.replace(b"id: balanced", b"id: asks-everybody").replace(
+    b"  match: allow", b"  match: step_up"
+)
 LENIENT = BALANCED.replace(b"id: balanced", b"id: lenient").replace(b"no_capture: step_up", b"no_capture: allow")
 
 
@@ -106,8 +111,7 @@ class TestEnforcing:
         results = await asyncio.gather(
             *(world.inside.publisher.propose(version(author=f"p{n}")) for n in range(4)), return_exceptions=True
         )
-        assert all(isinstance(result, tuple | PolicyConflict) for result in results)
-        assert any(isinstance(result, tuple) for result in results)
+        assert sorted(type(result).__name__ for result in results) == ["PolicyConflict"] * 3 + ["tuple"]
         assert (await world.inside.published.slots())["enforced"].number > first
         assert await world.inside.audit.verify() == []
 
@@ -133,12 +137,33 @@ class TestStaging:
             "balanced",
             "balanced",
         )
-        assert await world.inside.publisher.enforce_staged("ben") == number
+        assert await world.inside.publisher.enforce_staged("ben") == (number, "enforced")
         await settled(world, "lenient")
         assert "staged" not in await world.inside.published.slots()
 
+    @pytest.mark.parametrize(
+        ("percent", "groups", "meant", "words"),
+        [
+            (None, (), Audience(), "everybody"),
+            (None, ("pilots",), Audience(0.0, ("pilots",)), "the group pilots"),
+            (10.0, ("a", "b", "a"), Audience(10.0, ("a", "b")), "10% of people and the groups a, b"),
+            (2.5, (), Audience(2.5), "2.5% of people"),
+            (100.0, (), Audience(), "everybody"),
+        ],
+    )
+    def test_pol12_a_group_alone_is_that_group_and_nobody_else(
+        self, percent: float | None, groups: tuple[str, ...], meant: Audience, words: str
+    ) -> None:
+        assert audience(percent, groups) == meant
+        assert whom(meant) == words
+
+    @pytest.mark.parametrize(("percent", "groups"), [(100.0, ("pilots",)), (0.0, ())])
+    def test_pol12_an_audience_that_says_nothing_is_refused(self, percent: float, groups: tuple[str, ...]) -> None:
+        with pytest.raises(BadRequest):
+            audience(percent, groups)
+
     async def test_pol12_withdrawn_it_decides_for_nobody(self, world: World) -> None:
-        await world.inside.publisher.propose(version(), audience=Audience(100.0, ("pilots",)))
+        await world.inside.publisher.propose(version(), audience=Audience(0.0, ("pilots",)))
         await world.inside.publisher.withdraw("staged", "ben")
         await world.inside.policies.refresh()
         assert world.inside.policies.of("s", ("pilots",)).id == "balanced"
@@ -163,13 +188,46 @@ class TestFourEyes:
         await careful.inside.policies.refresh()
         assert careful.inside.policies.enforced.id == "balanced"
         with pytest.raises(Forbidden):
-            await publisher.approve(number, "ann")
+            await publisher.approve(number, "ann", EVERYBODY)
         with pytest.raises(NotFound):
-            await publisher.approve(number + 1, "ben")
-        assert await publisher.approve(number, "ben") == "enforced"
+            await publisher.approve(number + 1, "ben", EVERYBODY)
+        assert await publisher.approve(number, "ben", EVERYBODY) == "enforced"
         assert (await careful.inside.published.slots())["enforced"].approver == "ben"
         with pytest.raises(NotFound):
-            await publisher.approve(number, "ben")
+            await publisher.approve(number, "ben", EVERYBODY)
+
+    async def test_pol12_an_approval_is_for_an_audience_and_a_larger_one_is_approved_anew(self, careful: World) -> None:
+        publisher = careful.inside.publisher
+        number, _ = await publisher.propose(version(), audience=Audience(1.0))
+        for larger in (EVERYBODY, Audience(2.0), Audience(1.0, ("pilots",))):
+            with pytest.raises(PolicyConflict, match="proposed for 1% of people"):
+                await publisher.approve(number, "ben", larger)
+        assert await publisher.approve(number, "ben", Audience(1.0)) == "staged"
+        assert await publisher.enforce_staged("ann") == (number, "proposed")
+        assert set(await careful.inside.published.slots()) == {"staged", "proposed"}
+        with pytest.raises(Forbidden):
+            await publisher.approve(number, "ann", EVERYBODY)
+        assert await publisher.approve(number, "ben", EVERYBODY) == "enforced"
+        assert "staged" not in await careful.inside.published.slots()
+
+    async def test_pol12_names_of_the_page_and_of_the_command_line_are_not_compared(self, careful: World) -> None:
+        """One person has a name on each, and nothing can tell whether two of them are one."""
+        publisher = careful.inside.publisher
+        for author, approver in (("command line (ann)", "Ann"), ("Ann", "command line (ann)")):
+            number, _ = await publisher.propose(version(author=author))
+            with pytest.raises(Forbidden, match="where it was proposed"):
+                await publisher.approve(number, approver, EVERYBODY)
+        number, _ = await publisher.propose(version(author="command line (ann)"))
+        assert await publisher.approve(number, "command line (ben)", EVERYBODY) == "enforced"
+
+    async def test_pol12_going_back_needs_no_second_pair_where_it_was_in_force_before(self, careful: World) -> None:
+        publisher = careful.inside.publisher
+        for source in (LENIENT, BALANCED):
+            number, _ = await publisher.propose(version(source))
+            await publisher.approve(number, "ben", EVERYBODY)
+        with pytest.raises(Forbidden):
+            await publisher.roll_back("ann", "", to_file=True)
+        assert await publisher.roll_back("ann", "") == 1
 
     async def test_pol12_breaking_the_glass_needs_one_and_ends_by_itself(self, careful: World) -> None:
         await careful.inside.publisher.break_glass(version(), 3600)
@@ -216,29 +274,31 @@ class TestSignatures:
 
 
 class TestGoingBack:
-    async def people(self, world: World, digest: str, ready: int, passed: int) -> None:
-        from sidecar.storage.policies import note_fare
+    async def people(
+        self, world: World, ready: int, passed: int, tenant: str = "one", name: SlotName = "enforced"
+    ) -> None:
+        """Let people fare so under what stands in a slot."""
+        slot = (await world.inside.published.slots())[name]
 
         def job(connection: Any) -> None:
             for number in range(ready):
                 who = hashlib.sha256(str(number).encode()).hexdigest()
-                note_fare(connection, digest, "one", who, number < passed, world.clock())
+                note_fare(connection, slot.number, slot.at, tenant, who, number < passed, world.clock())
 
         await world.inside.database.write(job)
 
-    async def enforced_with_band(self, world: World, band: float) -> str:
+    async def fares(self, world: World, name: SlotName = "enforced") -> Mapping[str, Fare]:
+        return await world.inside.published.fares((await world.inside.published.slots())[name])
+
+    async def enforced_with_band(self, world: World, band: float) -> None:
         await world.inside.publisher.propose(version(BALANCED))
         await world.inside.publisher.propose(version(LENIENT), band=band)
-        return (await world.inside.published.history(1))[0].digest
 
     async def test_pol12_outside_its_band_a_policy_goes_back_by_itself(self, world: World) -> None:
-        digest = await self.enforced_with_band(world, 0.1)
-        await self.people(world, digest, 100, 11)
-        assert await world.inside.publisher.watch() is not None
-        slots = await world.inside.published.slots()
-        version_ = await world.inside.published.version(slots["enforced"].number)
-        assert version_
-        assert version_.name == "balanced"
+        await self.enforced_with_band(world, 0.1)
+        await self.people(world, 100, 11)
+        assert await world.inside.publisher.watch() == 1
+        assert (await world.inside.published.slots())["enforced"].number == 1
         assert (await kinds(world.inside))[0] == "policy.rolled_back"
         assert await world.inside.publisher.watch() is None
 
@@ -246,30 +306,141 @@ class TestGoingBack:
     async def test_pol12_inside_its_band_or_with_too_few_people_it_stays(
         self, world: World, ready: int, passed: int
     ) -> None:
-        digest = await self.enforced_with_band(world, 0.1)
-        await self.people(world, digest, ready, passed)
+        await self.enforced_with_band(world, 0.1)
+        await self.people(world, ready, passed)
         assert await world.inside.publisher.watch() is None
 
-    async def test_pol12_an_attack_cannot_loosen_a_policy(self, world: World) -> None:
-        """Strangers who are challenged and do not pass count for nothing, however many they are."""
-        digest = await self.enforced_with_band(world, 0.1)
+    async def test_pol12_the_first_publication_goes_back_to_the_configured_file(self, world: World) -> None:
+        await world.inside.publisher.propose(version(LENIENT), band=0.1)
+        await self.people(world, 100, 11)
+        assert await world.inside.publisher.watch() == CONFIGURED_FILE
+        assert await world.inside.published.slots() == {}
+        await settled(world, "balanced")
+
+    async def test_pol12_a_staged_version_outside_its_band_is_staged_no_longer(self, world: World) -> None:
+        await world.inside.publisher.propose(version(BALANCED))
+        await world.inside.publisher.propose(version(LENIENT), audience=Audience(10.0), band=0.1)
+        await self.people(world, 100, 11, name="staged")
+        assert await world.inside.publisher.watch() == 2
+        assert set(await world.inside.published.slots()) == {"enforced", "previous"}
+        assert (await kinds(world.inside))[0] == "policy.withdrawn"
+
+    async def test_pol12_what_people_passed_before_does_not_count(self, world: World) -> None:
+        """The same file published again, or enforced after it was staged, begins at nobody."""
+        await world.inside.publisher.propose(version(BALANCED))
+        await world.inside.publisher.propose(version(LENIENT), audience=Audience(50.0), band=0.5)
+        await self.people(world, 40, 20, name="staged")
+        world.clock.forward(60)
+        await world.inside.publisher.enforce_staged("ann")
+        assert await self.fares(world) == {}
+        await self.people(world, 40, 20)
+        assert await self.fares(world) == {"one": Fare(40, 20)}
+        await world.inside.publisher.propose(version(LENIENT), band=0.1)
+        assert await self.fares(world) == {}
+        await self.people(world, 40, 0)
+        assert await world.inside.publisher.watch() is None
+
+    @pytest.mark.parametrize(
+        ("fares", "back"),
+        [
+            ({"one": Fare(30, 30), "two": Fare(1000, 0)}, False),
+            ({"one": Fare(300, 300), "two": Fare(30, 0)}, False),
+            ({"one": Fare(300, 300), "two": Fare(29, 0)}, True),
+            ({"one": Fare(300, 300), "two": Fare(30, 4)}, True),
+            ({"one": Fare(300, 40), "two": Fare(300, 40), "three": Fare(300, 0)}, False),
+            ({"one": Fare(300, 40), "two": Fare(300, 40), "three": Fare(300, 40)}, True),
+            ({}, False),
+        ],
+    )
+    def test_pol12_one_tenants_people_alone_take_nothing_back_from_the_others(
+        self, fares: Mapping[str, Fare], back: bool
+    ) -> None:
+        assert out_of_band(fares, 0.1) is back
+
+    async def test_pol12_going_back_to_the_configured_file(self, world: World) -> None:
+        with pytest.raises(NotFound):
+            await world.inside.publisher.roll_back("ben", "", to_file=True)
+        await self.enforced_with_band(world, 0.1)
+        assert await world.inside.publisher.roll_back("ben", "", to_file=True) == CONFIGURED_FILE
+        assert await world.inside.published.slots() == {}
+        with pytest.raises(NotFound):
+            await world.inside.publisher.roll_back("ben", "")
+
+
+class TestFares:
+    """What counts towards the band: who was challenged by the new policy, would not have been by the old one, and passed."""
+
+    async def enforced(self, world: World, *sources: bytes, band: float | None = 0.1) -> None:
+        for source in sources:
+            await world.inside.publisher.propose(version(source), band=band)
+        wanted = (await world.inside.published.slots())["enforced"].number
+        async with asyncio.timeout(10):
+            while True:
+                await world.idp.evaluate("probe", None)
+                fare = (await world.last_body())["fare"]
+                if fare and fare["number"] == wanted:
+                    return
+                await asyncio.sleep(0.2)
+
+    async def fares(self, world: World) -> Mapping[str, Fare]:
+        return await world.inside.published.fares((await world.inside.published.slots())["enforced"])
+
+    async def test_pol12_who_is_challenged_anew_and_passes_counts_once(self, world: World) -> None:
         await world.enroll("ann", OWNER)
-        for number in range(60):
+        await self.enforced(world, BALANCED, ASKS_EVERYBODY)
+        for number in range(3):
+            assert (await world.idp.login("ann", carried(OWNER, number), second_factor=True))["action"] == "step_up"
+        assert await self.fares(world) == {"one": Fare(1, 1)}
+
+    async def test_pol12_without_a_policy_before_the_configured_file_is_compared_with(self, world: World) -> None:
+        await world.enroll("ann", OWNER)
+        await self.enforced(world, ASKS_EVERYBODY)
+        await world.idp.login("ann", carried(OWNER, 1), second_factor=True)
+        assert await self.fares(world) == {"one": Fare(1, 1)}
+
+    async def test_pol12_odd_typing_that_the_policy_before_asks_as_well_moves_nothing(self, world: World) -> None:
+        """Accounts of an attacker's own, which type oddly and pass their own second factor, are challenged by either."""
+        await world.enroll("ann", OWNER)
+        await self.enforced(world, BALANCED, LENIENT)
+        assert (await world.idp.login("ann", carried(18, 1), second_factor=True))["action"] == "step_up"
+        assert await self.fares(world) == {"one": Fare(1, 0)}
+
+    async def test_pol12_an_attack_on_other_peoples_accounts_counts_for_nothing(self, world: World) -> None:
+        """Strangers who are challenged and do not pass, however many they are."""
+        await world.enroll("ann", OWNER)
+        await self.enforced(world, BALANCED, ASKS_EVERYBODY)
+        for number in range(40):
             answer = await world.idp.evaluate("ann", carried(18, number))
             await world.idp.complete(answer["decision_id"], "abandoned")
-        assert await world.inside.published.fares(digest, 0.0) == (0, 0)
-        assert await world.inside.publisher.watch() is None
+        assert await self.fares(world) == {}
 
-    async def test_pol12_one_person_counts_once_however_often_they_sign_in(self, world: World) -> None:
+    async def test_pol12_a_clients_own_floor_is_no_challenge_of_the_policy(self, worlds: Any) -> None:
+        world: World = await worlds(idp={"clients": {"app": ClientSettings(floor="step_up")}})
         await world.enroll("ann", OWNER)
-        await world.inside.publisher.propose(version(BALANCED))
-        await settled(world, "balanced")
-        digest = (await world.inside.published.history(1))[0].digest
-        for number in range(3):
-            await world.idp.login("ann", carried(OWNER, number), second_factor=False)
-        await world.idp.login("ann", carried(18, 1), second_factor=True)
-        assert await world.inside.published.fares(digest, 0.0) == (1, 1)
+        await self.enforced(world, LENIENT, BALANCED)
+        await world.idp.login("ann", carried(OWNER, 1), second_factor=True)
+        assert (await world.last_body())["answer"]["rule_id"] == "floor.client"
+        assert await self.fares(world) == {"one": Fare(1, 0)}
 
+    async def test_pol12_a_staged_version_is_compared_with_what_is_enforced(self, world: World) -> None:
+        await world.enroll("ann", OWNER)
+        await world.enroll("ben", OWNER)
+        await self.enforced(world, BALANCED)
+        await world.inside.publisher.propose(version(ASKS_EVERYBODY), audience=Audience(99.999))
+        await settled(world, "asks-everybody")
+        await world.idp.login("ann", carried(OWNER, 1), second_factor=True)
+        await world.idp.login("ben", carried(18, 1), second_factor=True)
+        staged = (await world.inside.published.slots())["staged"]
+        assert await world.inside.published.fares(staged) == {"one": Fare(2, 1)}
+
+    async def test_pol12_under_the_configured_file_nobody_is_counted(self, world: World) -> None:
+        await world.enroll("ann", OWNER)
+        await world.idp.login("ann", carried(OWNER, 1), second_factor=False)
+        assert (await world.last_body())["fare"] is None
+        assert world.rows("policy_fares") == []
+
+
+class TestHistory:
     async def test_pol12_restoring_and_rolling_back_are_in_the_history(self, world: World) -> None:
         await world.inside.publisher.propose(version(BALANCED))
         await world.inside.publisher.propose(version(LENIENT))

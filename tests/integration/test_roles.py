@@ -13,6 +13,7 @@ from support.world import World
 
 from sidecar.console.api import ACTS
 from sidecar.domain.roles import MAY, MEANING, Permission, Role, allowed, known_roles
+from sidecar.ports import PolicyVersion
 from sidecar.shipped import policy_directory
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +161,10 @@ async def _tried(case: Case, response: Any) -> bool:
     return "Try a policy" in response.text
 
 
+async def _compared(case: Case, response: Any) -> bool:
+    return "They mean the same" in response.text
+
+
 async def _published(case: Case, response: Any) -> bool:
     history = await case.world.inside.published.history(1)
     return f"version+{history[0].number}+" in response.headers["location"]
@@ -215,6 +220,7 @@ CALLS = (
     Call(P.POLICY_READ, "GET", "/operator/policies", _policies),
     Call(P.POLICY_READ, "GET", API + "/shadow", _shadowed),
     Call(P.POLICY_TRY, "GET", "/operator/policies/try", _tried),
+    Call(P.POLICY_TRY, "GET", "/operator/policies/diff", _compared, "/operator/policies/diff?old=1&new=1"),
     Call(P.POLICY_TRY, "POST", "/operator/policies/try", _tried, form=True, extra={"source": POLICY, "act": "check"}),
     Call(
         P.POLICY_PUBLISH,
@@ -258,6 +264,8 @@ def anyio_backend() -> str:
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """One world for all: every cell has a person of its own."""
     async with World.running(tmp_path_factory.mktemp("roles"), operator=True) as running:
+        version = PolicyVersion(0, "", "first", POLICY.encode(), (), None, "ann", 0.0, "")
+        await running.inside.publisher.propose(version)  # so that there is a history
         yield running
 
 

@@ -281,6 +281,14 @@ async def _(at: Place) -> None:
         at.nothing_of_one(text)
 
 
+@trying("GET /operator/policies/diff")
+async def _(at: Place) -> None:
+    """A published text may name one's people."""
+    status, text = await at.asked("GET", "/operator/policies/diff?old=1&new=1")
+    assert status == 403
+    at.nothing_of_one(text)
+
+
 @trying("GET /operator/api/typing")
 async def _(at: Place) -> None:
     """How well typing tells one's people apart is not two's to know."""

@@ -51,6 +51,17 @@ def test_the_newest_200_and_300_stored_ones_are_kept() -> None:
     assert made.at.min() == 1050.0
 
 
+def test_the_last_ten_that_a_second_factor_confirmed_outlive_the_window() -> None:
+    """What a profile is compared with for drift must not be pushed out by unconfirmed logins."""
+    made = lists.nothing()
+    for number in (*range(12), *range(100, 450)):
+        made = lists.added(made, entry(number))
+        made = lists.ended(made, 1000.0 + number, Ended.CONFIRMED if number < 12 else Ended.ALLOWED)
+        made = lists.learned(made, entry(number))
+    assert made.at[made.ended == Ended.CONFIRMED].tolist() == [1000.0 + number for number in range(2, 12)]
+    assert len(made) == lists.STORED + lists.ANCHORS
+
+
 def test_other_lengths_push_nothing_out_that_could_be_compared() -> None:
     """Else whoever has the password could send one odd capture, then the recording."""
     made = filled(*range(10))

@@ -12,13 +12,15 @@ from sidecar.errors import BadRequest
 from sidecar.evaluation import metrics
 from sidecar.evaluation.attacks import make
 from sidecar.evaluation.attacks.check import checked
-from sidecar.evaluation.attacks.measure import _threshold
-from sidecar.evaluation.attacks.poison import wear
+from sidecar.evaluation.attacks.measure import _threshold, attack
+from sidecar.evaluation.attacks.poison import Rule, wear
+from sidecar.evaluation.datasets import DatasetInvalid
 from sidecar.evaluation.keystroke.discovery import find_sets
 from sidecar.evaluation.keystroke.models import Model, product_models
-from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.evaluation.keystroke.sets import KeystrokeSet, Person
 from sidecar.evaluation.synthetic import typist
 from sidecar.features.liveness import usual_of
+from sidecar.scoring import DETECTORS
 
 KEYS = 8
 
@@ -123,7 +125,7 @@ def test_poisoning_learns_more_the_looser_the_rule_and_nothing_without_one(tmp_p
     data = find_sets(write(tmp_path, 3, 400))[0][0]
     model = product_models()["nearest-recent-2"]
     steps: list[int] = []
-    nothing, strict, loose = (wear(data, model, quantile, 1, steps.append) for quantile in (None, 0.8, 1.0))
+    nothing, strict, loose = (wear(data, model, Rule(quantile), 1, steps.append) for quantile in (None, 0.8, 1.0))
     assert (nothing.absorbed, nothing.own_learned) == (0.0, 0.0)
     assert nothing.eer == pytest.approx(_frozen_eer(data, model))
     assert 100 < strict.own_learned < loose.own_learned <= 200
@@ -133,9 +135,9 @@ def test_poisoning_learns_more_the_looser_the_rule_and_nothing_without_one(tmp_p
 
 
 def test_an_impostor_who_types_alike_wears_a_loose_profile_down(tmp_path: Path) -> None:
-    """Two people of one rhythm: a loose rule learns the other one too, a strict one fewer of those attempts."""
+    """Three people of one rhythm: a loose rule learns the other one too, a strict one fewer of those attempts."""
     lines = ["subject,session,rep,key_index,press_s,release_s"]
-    for person, slower in enumerate((1.0, 1.12)):
+    for person, slower in enumerate((1.0, 1.12, 1.12)):
         rng = np.random.default_rng(person)
         for rep in range(400):
             for key, (down, hold) in enumerate(typist(5).login(rng, KEYS, enter=False)):
@@ -145,8 +147,70 @@ def test_an_impostor_who_types_alike_wears_a_loose_profile_down(tmp_path: Path) 
     file.write_text("\n".join(lines) + "\n")
     data = find_sets(file)[0][0]
     model = product_models()["nearest-recent-2"]
-    strict, loose = (wear(data, model, quantile, 1, lambda _: None) for quantile in (0.8, 0.99))
+    strict, loose = (wear(data, model, Rule(quantile), 1, lambda _: None) for quantile in (0.8, 0.99))
     assert strict.absorbed < loose.absorbed
+
+
+def test_the_whole_rule_of_a_login_learns_at_most_five_a_day_and_no_copy(tmp_path: Path) -> None:
+    """All 400 repetitions are of one session here, so five attempts at most are learned of 210."""
+    data = find_sets(write(tmp_path, 3, 400))[0][0]
+    name = "nearest-recent-2"
+    model, detector = product_models()[name], DETECTORS[name]
+    rule = Rule(0.9, guarded=True)
+    found = wear(data, model, rule, 1, lambda _: None, detector)
+    assert 0 < found.own_learned + found.absorbed <= 5
+    loose = wear(data, model, Rule(0.9), 1, lambda _: None)
+    assert loose.own_learned > 100
+    copies = [Person(each.name, np.tile(each.values[:200], (2, 1)), each.sessions) for each in data.people]
+    again = KeystrokeSet("again", data.layout, data.kinds, data.extra, tuple(copies))
+    assert wear(again, model, rule, 1, lambda _: None, detector).own_learned == 0
+    assert wear(again, model, Rule(0.9), 1, lambda _: None).own_learned > 100
+
+
+def holed(data: KeystrokeSet, column: int, share: float) -> KeystrokeSet:
+    """The set with gaps: one column missing for the first person, and a share of all timings."""
+    people = []
+    for number, person in enumerate(data.people):
+        values = person.values.copy()
+        values[np.random.default_rng(number).random(values.shape) < share] = np.nan
+        values[:, column] = np.nan if number == 0 else values[:, column]
+        people.append(Person(person.name, values, person.sessions))
+    return KeystrokeSet("holed", data.layout, data.kinds, data.extra, tuple(people))
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.3])
+def test_missing_timings_stop_no_attack(tmp_path: Path, share: float) -> None:
+    data = holed(find_sets(write(tmp_path, 3, 400))[0][0], 2, share)
+    found = attack(data, product_models()["nearest-recent-2"], 1, lambda _: None)
+    assert {len(values) for values in found.alone.values()} == {3}
+    assert np.mean(found.guarded["exact replay of a stored sample"]) == 0.0
+    assert np.mean(found.alone["population median, jitter 0.3"]) < 0.5
+    assert all(np.isfinite(values).all() for values in (*found.alone.values(), *found.odd.values()))
+
+
+def test_a_column_that_nobody_has_is_missing_in_every_attack() -> None:
+    hold, step = typed(1, 60)
+    hold[:, 3] = np.nan
+    made = make.invented((hold, step), (hold, step), np.random.default_rng(1))
+    assert np.isnan(made["generated"][0][:, 3]).all()
+    assert np.isfinite(np.delete(made["generated"][0], 3, axis=1)).all()
+    for name in ("population median, jitter 0.1", "victim's median"):
+        assert np.isnan(made[name][0][:, 3]).all()
+        assert np.isfinite(made[name][1]).all()
+    assert np.isfinite(make.repeated_key((hold, step), np.random.default_rng(2))[1]).all()
+    assert np.isfinite(make.sticky_keys((hold, step))[1]).all()
+
+
+def test_a_person_whom_nothing_can_be_compared_with_is_named(tmp_path: Path) -> None:
+    data = find_sets(write(tmp_path, 3, 400))[0][0]
+    first = data.people[1]
+    values = first.values.copy()
+    values[:200, 1:] = np.nan
+    values[200:, 0] = np.nan
+    people = (data.people[0], Person(first.name, values, first.sessions), data.people[2])
+    apart = KeystrokeSet("apart", data.layout, data.kinds, data.extra, people)
+    with pytest.raises(DatasetInvalid, match="apart, attacks, subject p1: none of the repetitions 201-400"):
+        attack(apart, product_models()["nearest-recent-2"], 1, lambda _: None)
 
 
 def _frozen_eer(data: KeystrokeSet, model: Model) -> float:

@@ -567,6 +567,41 @@ class TestBacktest:
         assert top["more"] == max(sum(1 for one in more if one.subject == f"u{person}") for person in range(50))
         assert set(found["moves"][0]["examples"]) <= {one.id for one in recorded}
 
+    def test_pol8_intervals_by_client_and_group_where_people_are_enough(self) -> None:
+        recorded, strict = decisions(800), load(SHIPPED["strict"])
+        found = report(tally(strict, recorded), strict)
+
+        def by_hand(those: list[Recorded]) -> dict[str, float | None]:
+            people: dict[str, list[int]] = {}
+            for one in those:
+                asked = [
+                    strictness(then) >= 2 for then in (one.consequence, decide(strict, one.facts, one.at).consequence)
+                ]
+                people.setdefault(one.subject, []).append(asked[1] - asked[0])
+            return difference([(len(changes), sum(changes)) for changes in people.values()])
+
+        for row in found["clients"]:
+            assert row["difference"] == by_hand([one for one in recorded if one.client == row["name"]])
+            assert row["difference"]["low"] < row["difference"]["share"] < row["difference"]["high"]
+        groups = {row["name"]: row for row in found["groups"]}
+        assert groups["staff"]["difference"] == by_hand(recorded)
+        assert (groups["board"]["people"], groups["board"]["difference"]["share"]) == (5, None)
+
+    def test_pol8_the_rules_that_moved_each_of_the_most_affected(self) -> None:
+        recorded, strict = decisions(800), load(SHIPPED["strict"])
+        for row in report(tally(strict, recorded), strict)["most_affected"]:
+            moved: dict[tuple[str, str], int] = {}
+            for one in recorded:
+                then = decide(strict, one.facts, one.at)
+                if one.subject == row["name"] and (strictness(one.consequence) >= 2) != (
+                    strictness(then.consequence) >= 2
+                ):
+                    moved[one.rule, then.rule_id] = moved.get((one.rule, then.rule_id), 0) + 1
+            assert {(rule["rule_before"], rule["rule_after"]): rule["decisions"] for rule in row["rules"]} == moved
+            counts = [rule["decisions"] for rule in row["rules"]]
+            assert counts == sorted(counts, reverse=True)
+            assert sum(counts) == row["more"] + row["fewer"]
+
     def test_pol8_many_processes_and_one_say_the_same(self) -> None:
         recorded = decisions(4500)
         alone = replayed(self.RAW, "p", recorded, jobs=1)

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.domain.decisions import Action
 from sidecar.rehearsal import command
-from sidecar.rehearsal.figures import compared
+from sidecar.rehearsal.figures import compared, figures
 from sidecar.rehearsal.script import synthetic
 
 
@@ -51,12 +51,19 @@ def test_two_scorers_are_compared_on_the_same_logins() -> None:
     one = [(login, Action.STEP_UP if login.kind == "genuine" else Action.ALLOW) for login in script.logins]
     two = [(login, Action.ALLOW if login.kind == "genuine" else Action.STEP_UP) for login in script.logins]
     found = compared(one, two, 1)
-    assert found["genuine"] == {"first": 1.0, "now": 0.0, "ci95": [-1.0, -1.0]}
-    assert found["impostors"] == {"first": 0.0, "now": 1.0, "ci95": [1.0, 1.0]}
+    assert found["genuine"] == {
+        "first": 1.0, "now": 0.0, "first_ci95": [1.0, 1.0], "now_ci95": [0.0, 0.0], "ci95": [-1.0, -1.0]
+    }  # fmt: skip
+    assert (found["impostors"]["first"], found["impostors"]["now"]) == (0.0, 1.0)
+    assert found["impostors"]["ci95"] == [1.0, 1.0]
     assert compared(one, one, 1)["practised"]["ci95"] == [0.0, 0.0]
     mixed = [(login, Action.ALLOW if login.victim == "synthetic-01" else action) for login, action in one]
     low, high = compared(one, mixed, 1)["genuine"]["ci95"]  # type: ignore[misc]
     assert low < -0.25 < high <= 0.0
+    low, high = compared(mixed, one, 1)["genuine"]["first_ci95"]  # type: ignore[misc]
+    assert low < 0.75 < high <= 1.0
+    assert figures(mixed, 4)["people_never_challenged"] == 1
+    assert figures(mixed, 4)["most_challenged_person"] == 1.0
     with pytest.raises(ValueError, match="not of the same logins"):
         compared(one, two[1:], 1)
 

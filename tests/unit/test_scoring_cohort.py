@@ -6,7 +6,7 @@ import pytest
 from sidecar.domain.biometrics import Floats, Sample
 from sidecar.evaluation import metrics
 from sidecar.evaluation.synthetic import probe_of, typist
-from sidecar.features.keystroke import positions_kinds
+from sidecar.features.keystroke import interleave, positions_kinds
 from sidecar.scoring.cohort import FEWEST_MEMBERS, Background, joined, learn
 
 KEYS = 8
@@ -37,6 +37,29 @@ def test_a_background_tells_people_apart_that_it_never_saw() -> None:
     genuine, impostor = (np.concatenate(part) for part in zip(*pairs, strict=True))
     assert metrics.equal_error_rate(genuine, impostor) < 0.05
     assert metrics.cllr(genuine, impostor) < 0.3
+
+
+def hasty(seed: int, count: int, stream: int = 0) -> Floats:
+    """Typing whose tempo differs from login to login more than people do: something to be learned from others."""
+    rows = typed(seed, count, stream)
+    tempo = np.exp(np.random.default_rng([9, stream, seed]).normal(0, 0.5, (count, 1)))
+    return interleave(rows[:, 0::3], rows[:, 1::3] * tempo)
+
+
+def test_a_background_adds_what_a_persons_own_samples_do_not_tell() -> None:
+    background = learn([hasty(seed, 40) for seed in range(20)], KINDS)
+    assert background is not None
+    strangers = np.concatenate([hasty(seed, 2, 5) for seed in range(60, 70)])
+    pairs = {"alone": ([], []), "background": ([], [])}  # type: dict[str, tuple[list[Floats], list[Floats]]]
+    for user in range(40, 50):
+        samples = [Sample(row, float(at)) for at, row in enumerate(hasty(user, 12))]
+        template = background.detector.enroll(samples, KINDS, "positions")
+        for place, tried in enumerate((hasty(user, 20, 5), strangers)):
+            pairs["alone"][place].append(background.detector.distances(template, tried))
+            pairs["background"][place].append(background.llr(template, tried))
+    rates = {name: metrics.equal_error_rate(*(np.concatenate(each) for each in pair)) for name, pair in pairs.items()}
+    assert rates["alone"] > 0.03
+    assert rates["background"] < rates["alone"] / 2
 
 
 def test_too_few_members_give_no_background() -> None:

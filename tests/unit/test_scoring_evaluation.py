@@ -129,6 +129,17 @@ def test_metrics_refuse_what_they_cannot_rank(bad: np.ndarray) -> None:
             figure(bad, np.ones(3))
 
 
+def test_the_tables_of_the_rehearsal_are_printed(data: dict[str, np.ndarray]) -> None:
+    """Scaled Manhattan gets a threshold of the same aim: it challenges the same share where thresholds are chosen."""
+    rows = login_protocol.table(data)
+    assert [row["detector"] for row in rows[:3]] == [SHIPPED, "nearest-recent-1", "scaled-manhattan"]
+    assert len(rows) == 3 + len(login_protocol.BRAND_NEW)
+    plain = DETECTORS["scaled-manhattan"]
+    limit = login_protocol.same_aim(data, plain, 0.1)
+    windows = [login_protocol.score(data, plain, window=w, scale="distance").genuine for w in login_protocol.CHOICE]
+    assert np.mean(np.concatenate(windows) > limit) <= 0.1 <= np.mean(np.concatenate(windows) >= limit)
+
+
 def test_login_protocol_counts_and_separates(data: dict[str, np.ndarray]) -> None:
     found = login_protocol.run(data, DETECTORS[SHIPPED], CHALLENGE_LLR)
     assert (found["subjects"], found["decisions"]) == (8, 8 * (10 + 7 + 7))

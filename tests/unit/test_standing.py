@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from support.world import rows_of
 
+from sidecar.console.typing import of_person
 from sidecar.domain import entries as lists
 from sidecar.domain.biometrics import Cause, Floats, ProfileState, Sample, Template
 from sidecar.domain.entries import Ended, Entries, Entry
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.ports import Profile, ProfileKey
-from sidecar.risk.muting import distinguished, muted
+from sidecar.risk.muting import Others, distinguished, muted, no_others
 from sidecar.risk.standing import Person, between_people, standing
-from sidecar.scoring import DETECTORS
+from sidecar.scoring import CALIBRATED, DETECTORS
 from sidecar.scoring.distinguish import Concern
 from sidecar.scoring.strangers import usual_strangers
 
@@ -75,6 +76,17 @@ def test_sco10_a_person_whom_typing_does_not_tell_apart_is_muted(
     assert silent == ({} if cause is None else {"password": cause})
 
 
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_every_detector_that_decides_knows_how_strangers_score(name: str) -> None:
+    """Else a person would never be found to score like them."""
+    usual = usual_strangers(name)
+    assert usual.size == 40
+    assert (np.diff(usual) > 0).all()
+    made = replace(known(7, usual), model=name)
+    other = replace(template(7), detector=name)
+    assert distinguished(made, other, LIMIT).concerns == (Concern.ALIKE,)
+
+
 def test_a_coarse_clock_is_named_as_such() -> None:
     entries = known(7, like(1))
     coarse = replace(
@@ -106,6 +118,42 @@ def test_few_people_are_no_ground_for_a_warning() -> None:
     found = standing([person(number, 7) for number in range(4)], LIMIT, NOW)
     assert (found.between, found.alike) == (None, False)
     assert standing([], LIMIT, NOW).false_rejects is None
+
+
+def test_three_people_with_two_fields_each_mute_nobody() -> None:
+    """Six profiles are not six people: fewer than five people say nothing about a tenant."""
+    three = [person(number, 7) for number in range(3)]
+    names = [replace(person(number + 10, 7), subject=f"subject-{number}", field="username") for number in range(3)]
+    touch = [replace(person(number + 20, 7), subject=f"subject-{number}", context="touch") for number in range(3)]
+    found = standing([*three, *names, *touch], LIMIT, NOW + 100)
+    assert (found.people, found.between, found.alike) == (3, None, False)
+
+
+def test_one_field_that_tells_people_apart_is_enough_not_to_mute_all() -> None:
+    alike = [person(number, 7) for number in range(8)]
+    differ = [replace(person(number, number), field="username") for number in range(8)]
+    assert standing(alike, LIMIT, NOW + 100).alike
+    both = standing([*alike, *differ], LIMIT, NOW + 100)
+    assert both.between is not None
+    assert both.between.value > 0.6
+    assert not both.alike
+
+
+def test_people_who_type_the_same_text_are_the_strangers_of_each_other() -> None:
+    """As the judge sees it: tries of others that score like the owner's mute the person, and the page says so."""
+    owner = person(1, 1)
+    near = like(50, 40)
+
+    def others(_: str) -> Others:
+        return lambda _field, _template: near
+
+    found = standing([owner], LIMIT, NOW + 100, others)
+    assert [(each.subject, each.concerns) for each in found.warned] == [("subject-1", (Concern.ALIKE,))]
+    assert standing([owner], LIMIT, NOW + 100).warned == ()
+    (told,) = of_person([owner], LIMIT, others("subject-1"))
+    assert (told["concerns"], told["counts"]) == (["scores like strangers'"], False)
+    (told,) = of_person([owner], LIMIT, no_others)
+    assert told["counts"]
 
 
 def test_rates_come_with_intervals() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,20 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sidecar.errors import BadRequest
-from sidecar.evaluation.attacks.measure import Found, applicable, attack
-from sidecar.evaluation.attacks.poison import Worn, wear
+from sidecar.evaluation.attacks.measure import Found, attack, attacked
+from sidecar.evaluation.attacks.poison import RULES, Rule, Worn, wear
+from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke.command import write_whole
 from sidecar.evaluation.keystroke.discovery import find_sets
 from sidecar.evaluation.keystroke.models import Model, product_models
+from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.scoring import DETECTORS
 
-QUANTILES = (None, 0.8, 0.9, 0.95, 0.99)
 POPULATION = "population median"
 
 
-def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_path: Path | None) -> None:
-    """Measure and print. Raises DatasetInvalid, BadRequest."""
+def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_path: Path | None) -> int:
+    """Measure and print; exit code 1 where a set was refused. Raises DatasetInvalid, BadRequest."""
     models = product_models()
     if detector not in models:
         raise BadRequest(f"no detector {detector!r}; there are {', '.join(models)}")
@@ -30,31 +34,43 @@ def run_attacks(*, data: Path, detector: str, seed: int, poisoning: bool, json_p
         raise BadRequest(f"{json_path}: no such folder")
     console, out = Console(stderr=True), Console()
     began = time.monotonic()
-    sets, passed = find_sets(data)
+    sets, passed, refused = find_sets(data)
     for sentence in passed:
-        console.print(f"passed over: {sentence}")
-    chosen = [each for each in sets if applicable(each)]
+        console.print(f"passed over: {sentence}", highlight=False, markup=False)
+    chosen = [each for each in sets if attacked(each)]
     for each in sets:
         if each not in chosen:
-            out.print(f"{each.name}: not applicable: needs 400 repetitions of everybody")
-    rounds = 1 + (len(QUANTILES) if poisoning else 0)
+            out.print(
+                f"{each.name}: not applicable: needs three people, one with 400 repetitions of holds and down-downs"
+            )
+    rules = RULES if poisoning else ()
     results: list[dict[str, object]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, threadpool_limits(1):
-        bar = progress.add_task("people attacked", total=rounds * sum(len(each.people) for each in chosen))
+        total = (1 + len(rules)) * sum(len(attacked(each)) for each in chosen)
+        bar = progress.add_task("people attacked", total=total)
         for each in chosen:
-            model: Model = models[detector]
-            found = attack(each, model, seed, lambda step: progress.advance(bar, step))
-            worn = [
-                wear(each, model, quantile, seed, lambda step: progress.advance(bar, step))
-                for quantile in (QUANTILES if poisoning else ())
-            ]
-            results.append({"set": each.name, "detector": detector, "seed": seed, **figures(found, worn)})
+            try:
+                found = _played(each, models[detector], rules, seed, lambda step: progress.advance(bar, step))
+            except DatasetInvalid as wrong:
+                refused.append(wrong.message)
+                continue
+            results.append({"set": each.name, "detector": detector, "seed": seed, **found})
     for result in results:
         _print(result, out)
     console.print(f"{time.monotonic() - began:.0f} s")
     if json_path:
-        json_path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_whole(json_path, json.dumps(results, indent=1) + "\n")
+    for sentence in refused:
+        console.print(f"refused: {sentence}", style="bold", highlight=False, markup=False)
+    return 1 if refused else 0
+
+
+def _played(
+    data: KeystrokeSet, model: Model, rules: Sequence[Rule], seed: int, advance: Callable[[int], None]
+) -> dict[str, object]:
+    worn = [wear(data, model, rule, seed, advance, DETECTORS.get(model.name)) for rule in rules]
+    return figures(attack(data, model, seed, advance), worn)
 
 
 def figures(found: Found, worn: list[Worn]) -> dict[str, object]:
@@ -73,7 +89,8 @@ def figures(found: Found, worn: list[Worn]) -> dict[str, object]:
         "flagged_when_typed_oddly": {name: float(np.mean(values)) for name, values in found.odd.items()},
         "poisoning": [
             {
-                "learned_up_to_quantile": each.quantile,
+                "learned_up_to_quantile": each.rule.quantile,
+                "guarded": each.rule.guarded,
                 "eer": each.eer,
                 "geer": each.geer,
                 "impostor_attempts_learned": each.absorbed,
@@ -99,15 +116,21 @@ def _print(result: dict[str, object], out: Console) -> None:
     worn = result["poisoning"]
     if isinstance(worn, list) and worn:
         title = "Poisoning: 250 impostor attempts during 200 own logins, learned below a quantile of own scores"
-        names = ("quantile", "EER", "gEER", "attempts learned", "own learned")
+        names = ("learned", "EER", "gEER", "attempts learned", "own learned")
         lines = Table(*names, title=title, box=SIMPLE_HEAD)
         for row in worn:
-            quantile = row["learned_up_to_quantile"]
             lines.add_row(
-                "nothing learned" if quantile is None else f"{quantile:g}",
+                _rule(row),
                 f"{row['eer']:.4f}",
                 f"{row['geer']:.4f}",
                 f"{row['impostor_attempts_learned']:.1f}",
                 f"{row['own_logins_learned']:.1f}",
             )
         out.print(lines)
+
+
+def _rule(row: dict[str, object]) -> str:
+    quantile = row["learned_up_to_quantile"]
+    if quantile is None:
+        return "nothing"
+    return f"below {quantile:g}" + (", by the whole rule of a login" if row["guarded"] else "")

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from sidecar.domain.biometrics import Floats
+from sidecar.scoring.explain import median_of
 
 SIGMAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 JITTERS = (2.0, 5.0, 10.0)  # ms
 DRAWS = 200
 SHORTEST = 1.0  # ms; what a generator draws below this is cut
+WHOLE = 4  # repetitions without a gap for each column that a covariance rests on, at least
 NEWEST = 30  # of the victim's enrolled repetitions, whose median the thief of a template types
 
 Timings = tuple[Floats, Floats]
@@ -17,8 +19,11 @@ Timings = tuple[Floats, Floats]
 
 
 def invented(others: Timings, victim: Timings, rng: np.random.Generator) -> Mapping[str, Timings]:
-    """All attacks that are typed, by name; ``others``, ``victim``: repetitions 1-200."""
-    hold, step = (np.median(part, axis=0) for part in others)
+    """All attacks that are typed, by name; ``others``, ``victim``: repetitions 1-200, NaN where a timing is missing.
+
+    A timing that nobody has stays missing in every attack.
+    """
+    hold, step = (median_of(list(part)) for part in others)
     found: dict[str, Timings] = {}
     for sigma in SIGMAS:
         found[f"population median, jitter {sigma:g}"] = (
@@ -31,15 +36,25 @@ def invented(others: Timings, victim: Timings, rng: np.random.Generator) -> Mapp
         rng.uniform(80.0, 350.0, (DRAWS, step.size)),
     )
     found["generated"] = generated(others, rng)
-    own = tuple(np.median(part[-NEWEST:], axis=0)[None, :] for part in victim)
+    own = tuple(median_of(list(part[-NEWEST:]))[None, :] for part in victim)
     found["victim's median"] = own[0], own[1]
     return found
 
 
 def generated(people: Timings, rng: np.random.Generator) -> Timings:
-    """Draws from one Gaussian of logarithms with the people's means and full covariance."""
+    """Draws from one Gaussian of logarithms with the people's means and full covariance.
+
+    The covariance is of the repetitions without a gap; where those are too few, a gap counts as the column's mean.
+    """
     rows = np.log(np.maximum(np.concatenate(people, axis=1), SHORTEST))
-    drawn = np.exp(rng.multivariate_normal(rows.mean(axis=0), np.cov(rows, rowvar=False), DRAWS, method="eigh"))
+    known = np.isfinite(rows).any(axis=0)
+    drawn = np.full((DRAWS, rows.shape[1]), np.nan)
+    rows = rows[:, known]
+    mean = np.nanmean(rows, axis=0)
+    whole = rows[np.isfinite(rows).all(axis=1)]
+    if len(whole) < WHOLE * rows.shape[1]:
+        whole = np.where(np.isfinite(rows), rows, mean)
+    drawn[:, known] = np.exp(rng.multivariate_normal(mean, np.cov(whole, rowvar=False), DRAWS, method="eigh"))
     return drawn[:, : people[0].shape[1]], drawn[:, people[0].shape[1] :]
 
 
@@ -59,7 +74,8 @@ def repeated_key(timings: Timings, rng: np.random.Generator) -> Timings:
     hold, step = timings[0].copy(), timings[1].copy()
     line, key = np.arange(len(hold)), rng.integers(step.shape[1], size=len(hold))
     held = rng.uniform(500.0, 1500.0, len(hold))
-    step[line, key] += held - hold[line, key]
+    held = np.where(np.isfinite(hold[line, key]), held, np.nan)  # a key whose hold is missing stays as it is
+    step[line, key] += np.nan_to_num(held - hold[line, key])
     hold[line, key] = held
     return hold, step
 
@@ -67,4 +83,5 @@ def repeated_key(timings: Timings, rng: np.random.Generator) -> Timings:
 def sticky_keys(timings: Timings) -> Timings:
     """No two keys down at once, as with sticky keys or a stick: the next press waits 50 ms for the release."""
     hold, step = timings
-    return hold, np.maximum(step, hold[:, : step.shape[1]] + 50.0)
+    least = np.nan_to_num(hold[:, : step.shape[1]] + 50.0, nan=-np.inf)
+    return hold, np.maximum(step, least)

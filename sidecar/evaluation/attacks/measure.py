@@ -5,7 +5,8 @@ checks reject themselves. Everything is measured twice: by the score alone, and 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,8 @@ from sidecar.domain.biometrics import Floats, Kind
 from sidecar.evaluation.attacks import make
 from sidecar.evaluation.attacks.check import Flags, checked
 from sidecar.evaluation.attacks.make import Timings
-from sidecar.evaluation.keystroke.models import Fitted, Model
+from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke.models import Fitted, Model, scored
 from sidecar.evaluation.keystroke.sets import Extra, KeystrokeSet
 from sidecar.features.liveness import usual_of
 
@@ -37,21 +39,34 @@ class Found:
     odd: dict[str, list[float]] = field(default_factory=dict)
 
 
-def applicable(data: KeystrokeSet) -> bool:
-    """Whether everybody has 400 repetitions of holds and down-downs of one text."""
+def attacked(data: KeystrokeSet) -> list[int]:
+    """Who is attacked: those with 400 repetitions of holds and down-downs; nobody where there are fewer than three people."""
     counts = [int(((data.kinds == kind) & (data.extra == Extra.NONE)).sum()) for kind in (Kind.HOLD, Kind.DOWN_DOWN)]
-    long_enough = all(len(person.values) >= TESTED for person in data.people)
-    return len(data.people) > 2 and long_enough and counts[0] - counts[1] in (0, 1) and counts[1] > 0
+    if len(data.people) < 3 or counts[0] - counts[1] not in (0, 1) or counts[1] < 1:
+        return []
+    return [user for user, person in enumerate(data.people) if len(person.values) >= TESTED]
 
 
 def attack(data: KeystrokeSet, model: Model, seed: int, advance: Callable[[int], None]) -> Found:
-    """Attack every person of a set. ``applicable`` must hold."""
-    people = [_timings(data, person.values) for person in data.people]
+    """Attack whom ``attacked`` names, which must be somebody. Raises DatasetInvalid, naming who cannot be."""
+    people = [timings(data, person.values) for person in data.people]
     found = Found()
-    for user in range(len(people)):
-        _attack_one(data, people, user, model.unseen(data, user), np.random.default_rng([seed, 0xA77A, user]), found)
+    for user in attacked(data):
+        with named(data, user):
+            rng = np.random.default_rng([seed, 0xA77A, user])
+            _attack_one(data, people, user, model.unseen(data, user), rng, found)
         advance(1)
     return found
+
+
+@contextmanager
+def named(data: KeystrokeSet, user: int) -> Iterator[None]:
+    """Say whose repetitions no attack can be made of."""
+    try:
+        yield
+    except (ValueError, np.linalg.LinAlgError) as wrong:
+        where = f"{data.name}, attacks, subject {data.people[user].name}"
+        raise DatasetInvalid(f"{where}: {wrong}") from wrong
 
 
 def _attack_one(
@@ -64,13 +79,19 @@ def _attack_one(
     usual = usual_of(others)
     fitted = model.fit(data.people[user].values[:ENROLLED], data.kinds, int(rng.integers(2**31)))
     score = _scorer(data, fitted)
+    known = np.isfinite(score(tested))  # the others ask for the second factor, whatever the threshold
+    tested = _rows(tested, known)
     genuine = score(tested)
-    seen = checked(tested, usual, own, list(range(ENROLLED, TESTED)))
+    if not genuine.size:
+        raise ValueError("none of the repetitions 201-400 has a timing in common with 1-200")
+    seen = checked(tested, usual, own, (ENROLLED + np.flatnonzero(known)).tolist())
     plain, guarded = _threshold(genuine, np.zeros_like(seen.flagged)), _threshold(genuine, seen.flagged)
     found.flagged.append(float(seen.flagged.mean()))
     found.signs += seen.signs
 
     def tell(name: str, attempts: Timings, remembered: Timings | None) -> None:
+        if not len(attempts[0]):
+            return
         scores, signs = score(attempts), checked(attempts, usual, remembered)
         found.alone.setdefault(name, []).append(float(np.mean(scores < plain)))
         found.guarded.setdefault(name, []).append(float(np.mean((scores < guarded) & ~signs.flagged)))
@@ -110,12 +131,13 @@ def _scorer(data: KeystrokeSet, fitted: Fitted) -> Callable[[Timings], Floats]:
         for kind, part in columns.items():
             places = np.flatnonzero((data.kinds == kind) & (data.extra == Extra.NONE))
             values[:, places] = part[:, : places.size]
-        return fitted.scores(values)
+        return scored(fitted.scores, values)
 
     return score
 
 
-def _timings(data: KeystrokeSet, values: Floats) -> Timings:
+def timings(data: KeystrokeSet, values: Floats) -> Timings:
+    """Holds and down-downs of rows (n, d) of a set."""
     times = data.extra == Extra.NONE
     return values[:, times & (data.kinds == Kind.HOLD)], values[:, times & (data.kinds == Kind.DOWN_DOWN)]
 

@@ -16,13 +16,13 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.svm import OneClassSVM
 
 from sidecar.domain.biometrics import Floats
-from sidecar.evaluation.keystroke.models import Fitted, Model
+from sidecar.evaluation.keystroke.models import SLOW, Fitted, Model, parted
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.scoring.explain import median_of
 
 TREES = 100
 HIDDEN = (20, 8, 20)
 EPOCHS = 200
-SLOW_CADENCE = 25
 _NODE_BYTES = 20  # two children, a column, a threshold and a count in 4 bytes each
 _FLAT = 1e-9  # ms
 
@@ -44,12 +44,14 @@ class Baseline:
         """See ``Model.unseen``."""
         return self
 
+    def saw(self, data: KeystrokeSet, user: int) -> bool:  # noqa: ARG002 - see above
+        """See ``Model.saw``."""
+        return False
+
     def fit(self, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> Fitted:  # noqa: ARG002 - times are times
         """See ``Model.fit``."""
-        present = np.isfinite(rows).any(axis=0)
-        middle = np.zeros(rows.shape[1])
-        middle[present] = np.nanmedian(rows[:, present], axis=0)
-        filled = np.where(np.isfinite(rows), rows, middle)
+        middle = median_of(list(rows))
+        filled = np.nan_to_num(np.where(np.isfinite(rows), rows, middle))
         spread = filled.std(axis=0)
         spread = np.where(spread > _FLAT, spread, 1.0)
         mean = filled.mean(axis=0)
@@ -66,8 +68,9 @@ class _Standardised:
     size: int
 
     def scores(self, probes: Floats) -> Floats:
-        filled = np.where(np.isfinite(probes), probes, self.middle)
-        return self.score((filled - self.mean) / self.spread)
+        known = np.isfinite(probes) & np.isfinite(self.middle)
+        filled = np.nan_to_num(np.where(known, probes, self.middle))
+        return np.where(known.any(axis=1), self.score((filled - self.mean) / self.spread), np.nan)
 
     def aged(self, scores: Floats, sittings: int, ages: Floats) -> Floats:  # noqa: ARG002 - nothing is calibrated here
         return scores
@@ -78,17 +81,22 @@ class _Standardised:
 
 def _mahalanobis(rows: Floats, _seed: int) -> tuple[Callable[[Floats], Floats], int]:
     """Distance to the nearest own row under the own covariance (pseudo-inverse, as up-down follows from the rest)."""
-    inverse = np.linalg.pinv(np.cov(rows, rowvar=False), rcond=1e-10, hermitian=True)
+    covariance = np.cov(rows, rowvar=False) if len(rows) > 1 else np.eye(rows.shape[1])
+    inverse = np.linalg.pinv(np.atleast_2d(covariance), rcond=1e-10, hermitian=True)
     values, vectors = np.linalg.eigh(inverse)
     whiten = vectors * np.sqrt(np.maximum(values, 0.0))
     own = rows @ whiten
 
     def score(probes: Floats) -> Floats:
-        gaps = (probes @ whiten)[:, None, :] - own[None, :, :]
-        nearest: Floats = np.sqrt((gaps**2).sum(axis=2).min(axis=1))
-        return nearest
+        return np.concatenate([_nearest(part @ whiten, own) for part in parted(probes, own.shape[0])])
 
     return score, 4 * (rows.size + inverse.size)
+
+
+def _nearest(points: Floats, own: Floats) -> Floats:
+    gaps = points[:, None, :] - own[None, :, :]
+    found: Floats = np.sqrt((gaps**2).sum(axis=2).min(axis=1))
+    return found
 
 
 def _one_class_svm(rows: Floats, _seed: int) -> tuple[Callable[[Floats], Floats], int]:
@@ -106,10 +114,10 @@ def _autoencoder(rows: Floats, seed: int) -> tuple[Callable[[Floats], Floats], i
     fitted = MLPRegressor(hidden_layer_sizes=HIDDEN, activation="tanh", max_iter=EPOCHS, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a fixed number of epochs, not a fixed loss
-        fitted.fit(rows, rows)
+        fitted.fit(rows, rows if rows.shape[1] > 1 else rows.ravel())
 
     def score(probes: Floats) -> Floats:
-        error: Floats = ((fitted.predict(probes) - probes) ** 2).mean(axis=1)
+        error: Floats = ((fitted.predict(probes).reshape(probes.shape) - probes) ** 2).mean(axis=1)
         return error
 
     return score, 4 * sum(part.size for part in (*fitted.coefs_, *fitted.intercepts_))
@@ -118,6 +126,6 @@ def _autoencoder(rows: Floats, seed: int) -> tuple[Callable[[Floats], Floats], i
 BASELINES: tuple[Model, ...] = (
     Baseline("nearest-mahalanobis", _mahalanobis, "none; as in Killourhy & Maxion 2009"),
     Baseline("one-class-svm", _one_class_svm, "nu .5 as in Killourhy & Maxion 2009; gamma 1/d"),
-    Baseline("isolation-forest", _isolation_forest, f"{TREES} trees, library defaults", SLOW_CADENCE),
-    Baseline("autoencoder", _autoencoder, f"{HIDDEN}, tanh, {EPOCHS} epochs, library defaults", SLOW_CADENCE),
+    Baseline("isolation-forest", _isolation_forest, f"{TREES} trees, library defaults", SLOW),
+    Baseline("autoencoder", _autoencoder, f"{HIDDEN}, tanh, {EPOCHS} epochs, library defaults", SLOW),
 )

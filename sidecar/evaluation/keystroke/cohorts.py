@@ -1,14 +1,16 @@
 """Scoring one person's trials with what people of other folds teach (``sidecar.scoring.cohort``)."""
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 
-from sidecar.domain.biometrics import Floats, Sample, Template
+from sidecar.domain.biometrics import Sample
 from sidecar.evaluation.datasets import DatasetInvalid
+from sidecar.evaluation.keystroke.models import scored
 from sidecar.evaluation.keystroke.plans import FOLDS, LEARNED, Disjoint
-from sidecar.evaluation.keystroke.play import MAIN, TIMED, Played, Scores
+from sidecar.evaluation.keystroke.play import MAIN, Played, Scores, single_ms
 from sidecar.evaluation.keystroke.sets import Indices, KeystrokeSet
 from sidecar.scoring.cohort import Background, learn
 from sidecar.storage.arrays import pack_template
@@ -46,18 +48,10 @@ def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundO
             rows = np.array(
                 [values[person][row] for person, row in stage.impostor.tolist() if plan.folds[person] == fold]
             )
-            genuine.append(found.llr(template, own[stage.genuine], strangers=around))
+            llr = partial(found.llr, template, strangers=around)
+            genuine.append(scored(llr, own[stage.genuine]))
             if rows.size:
-                impostor.append(found.llr(template, rows, strangers=around))
-    blocks = {MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}
-    single = _single_ms(found, template, own[stage.genuine], around)
+                impostor.append(scored(llr, rows))
+    blocks = {MAIN: Scores.of(genuine, impostor)}
+    single = single_ms(partial(scored, llr), own[stage.genuine])
     return Played(blocks, enroll_ms, single, len(pack_template(template)))
-
-
-def _single_ms(found: Background, template: Template, probes: Floats, around: Floats) -> float:
-    times = []
-    for probe in probes[:TIMED]:
-        began = perf_counter()
-        found.llr(template, probe[None, :], strangers=around)
-        times.append((perf_counter() - began) * 1000.0)
-    return float(np.median(times))

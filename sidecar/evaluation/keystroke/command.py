@@ -4,84 +4,128 @@ import json
 import os
 import sys
 import time
-from itertools import groupby
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from sidecar.errors import BadRequest
 from sidecar.evaluation.keystroke import literature
+from sidecar.evaluation.keystroke.aims import missed
 from sidecar.evaluation.keystroke.baselines import BASELINES
-from sidecar.evaluation.keystroke.discovery import find_sets
-from sidecar.evaluation.keystroke.figures import Row
+from sidecar.evaluation.keystroke.discovery import Found, find_sets
 from sidecar.evaluation.keystroke.picture import det_picture
 from sidecar.evaluation.keystroke.plans import SETTINGS
 from sidecar.evaluation.keystroke.report import Facts, page
 from sidecar.evaluation.keystroke.run import MODELS, YARDSTICK, Part, measure, planned
+from sidecar.evaluation.keystroke.tables import failures, show
 
 WIDTH = 120  # of the table where no terminal says how wide it is
+INTERRUPTED = 130
 BASELINE_CHOICES = ("standard", "literature", "none")
 BASELINE_NAMES = frozenset(each.name for each in BASELINES)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where results are written, if anywhere."""
+
+    json: Path | None = None
+    html: Path | None = None
+    det: Path | None = None
+
+    def check(self) -> None:
+        """Raise BadRequest where a folder is missing."""
+        for path in (self.json, self.html, self.det):
+            if path and not path.resolve().parent.is_dir():
+                raise BadRequest(f"{path}: no such folder")
 
 
 def run_evaluation(
     *,
     data: Path,
-    setting: str,
+    setting: Sequence[str],
     detector: str,
     baselines: str,
     seed: int,
     jobs: int | None,
-    json_path: Path | None,
-    html_path: Path | None,
-    det_path: Path | None = None,
-) -> None:
-    """Measure and print. Raises DatasetInvalid, BadRequest."""
+    files: Files,
+    require: bool = False,
+) -> int:
+    """Measure and print. The exit code: 1 where a set was refused, nobody of a row could be scored, or, with ``require``,
+    an aim was missed. Raises DatasetInvalid, BadRequest.
+    """
     if baselines not in BASELINE_CHOICES:
         raise BadRequest(f"baselines are {', '.join(BASELINE_CHOICES)}")
     papers = baselines == "literature"
     if papers:
         literature.refuse_without_library()
     settings, models = _settings(setting), _models(detector, with_baselines=baselines != "none")
-    for path in (json_path, html_path, det_path):
-        if path and not path.resolve().parent.is_dir():
-            raise BadRequest(f"{path}: no such folder")
+    files.check()
     console = Console(stderr=True)
     began = time.monotonic()
-    sets, passed = find_sets(data)
-    for sentence in passed:
-        console.print(f"passed over: {sentence}")
+    sets, passed, refused = found = find_sets(data)
+    _tell(found, console)
+    parts: list[Part] = []
+    interrupted = False
     with _progress(console) as progress:
         bar = progress.add_task("people scored", total=None)
-        parts = measure(
-            planned(sets, settings, models, seed, papers=papers),
-            jobs or os.cpu_count() or 1,
-            lambda step: progress.advance(bar, step),
-            lambda total: progress.update(bar, total=total),
-        )
+        try:
+            for more in measure(
+                planned(sets, settings, models, seed, papers=papers),
+                jobs or os.cpu_count() or 1,
+                lambda step: progress.advance(bar, step),
+                lambda total: progress.update(bar, total=total),
+            ):
+                parts += more
+                if files.json:  # after each set, so that what is measured is kept whatever comes
+                    write_whole(files.json, json.dumps([part.row for part in parts], indent=1) + "\n")
+        except KeyboardInterrupt:
+            interrupted = True
     took = time.monotonic() - began
-    out = Console(width=None if sys.stdout.isatty() else WIDTH)
-    _print([part for part in parts if part.row["setting"] != literature.SETTING], out)
-    _print_papers([part.row for part in parts if part.row["setting"] == literature.SETTING], out)
+    show([part.row for part in parts], Console(width=None if sys.stdout.isatty() else WIDTH))
     console.print(f"{took:.0f} s")
-    if json_path:
-        json_path.write_text(json.dumps([part.row for part in parts], indent=1) + "\n", encoding="utf-8")
-    if det_path:
-        det_path.write_text(det_picture(parts), encoding="utf-8")
-    if html_path:
-        html_path.write_text(page(parts, Facts.of(sets, seed, took, passed)), encoding="utf-8")
+    if files.det and not (interrupted and not parts):
+        write_whole(files.det, det_picture(parts))
+    if files.html:
+        write_whole(files.html, page(parts, Facts.of(sets, seed, took, [*passed, *refused])))
+    wrong = [*(f"refused: {each}" for each in refused), *failures(part.row for part in parts)]
+    if require:
+        wrong += [f"missed: {each}" for each in missed([part.row for part in parts], settings)]
+    for sentence in wrong:
+        console.print(sentence, style="bold", highlight=False, markup=False, soft_wrap=True)
+    if interrupted:
+        console.print("interrupted: only whole sets are shown and written", style="bold")
+        return INTERRUPTED
+    return 1 if wrong else 0
 
 
-def _settings(name: str) -> list[str]:
-    if name == "all":
-        return list(SETTINGS)
-    if name not in SETTINGS:
-        raise BadRequest(f"no setting {name!r}; there are {', '.join(SETTINGS)} and all")
-    return [name]
+def write_whole(path: Path, text: str) -> None:
+    """Write a file at once: whoever reads it finds the old one or the new one, never a part. Raises BadRequest."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise BadRequest(f"{path}: {error.strerror}") from None
+
+
+def _tell(found: Found, console: Console) -> None:
+    """Say what was passed over, and what reading found worth saying."""
+    notes = [f"{each.name}: {note}" for each in found.sets for note in each.notes]
+    for sentence in (*(f"passed over: {each}" for each in found.passed), *notes):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def _settings(names: Sequence[str]) -> list[str]:
+    """The chosen settings, in the order of the documentation."""
+    for name in names:
+        if name != "all" and name not in SETTINGS:
+            raise BadRequest(f"no setting {name!r}; there are {', '.join(SETTINGS)} and all")
+    return [name for name in SETTINGS if name in names or "all" in names]
 
 
 def _models(name: str, *, with_baselines: bool) -> list[str]:
@@ -99,58 +143,3 @@ def _models(name: str, *, with_baselines: bool) -> list[str]:
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
-
-
-def _print(parts: list[Part], out: Console) -> None:
-    """A section for each set and setting, and a line for each that has no figures."""
-    table = Table(title="Error rates (lower is better)", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("detector", no_wrap=True)
-    for name in ("EER", "95%", "gEER", "FAR@1%", "FAR@5%", "Cllr", "ECE"):
-        table.add_column(name, justify="right", no_wrap=True)
-    absent = []
-    for (data, setting), group in groupby(parts, key=lambda part: (part.row["set"], part.row["setting"])):
-        rows = [part.row for part in group]
-        if rows[0]["status"] != "measured":
-            absent.append(f"{data} {setting}: {rows[0]['status']}")
-            continue
-        title, many = Text(f"{data} {setting}", style="bold"), Text(f"{rows[0]['subjects']} people")
-        table.add_row(title, "", many)
-        for row in rows:
-            names = ("geer", "far_at_frr1", "far_at_frr5", "cllr", "ece")
-            figures = [_short(row["eer"]), _interval(row["ci95"]), *(_short(row[name]) for name in names)]
-            table.add_row(f"  {row['detector']}", *figures)
-    if table.row_count:
-        out.print(table)
-    for line in absent:
-        out.print(line, highlight=False, markup=False)
-
-
-def _print_papers(rows: list[Row], out: Console) -> None:
-    """The two-class classifiers: as papers count, and with impostors that they were not trained with."""
-    if not rows:
-        return
-    title = f"As papers count: two classes (published: {literature.PUBLISHED_ACCURACY:.1%}, {literature.PUBLISHED_MS:.0f} ms)"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("classifier", no_wrap=True)
-    for name in ("accuracy", "precision", "recall", "F1", "ms", "new people in", "later own out"):
-        table.add_column(name, justify="right", no_wrap=True)
-    names = ("accuracy", "precision", "recall", "f1", "inference_ms", "unseen_false_accepts", "unseen_false_rejects")
-    for row in rows:
-        table.add_row(f"{row['set']} {row['detector']}", *(_share(row.get(name), name) for name in names))
-    out.print(table)
-    out.print(literature.WHY, highlight=False, markup=False)
-
-
-def _share(value: object, name: str) -> str:
-    if not isinstance(value, float):
-        return "-"
-    return f"{value:.2f}" if name.endswith("_ms") else f"{value:.1%}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4f}".removeprefix("0") if isinstance(value, float) else "-"
-
-
-def _interval(intervals: object) -> str:
-    low, high = intervals["eer"] if isinstance(intervals, dict) else (0.0, 0.0)
-    return f"{low:.3f}-{high:.3f}".replace("0.", ".")

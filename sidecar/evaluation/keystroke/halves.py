@@ -1,7 +1,7 @@
 """Constants that never saw the people they score: for the sets that the shipped ones were fitted on.
 
-``halves.json`` is printed by ``sidecar.evaluation.fit_calibration``. Of a set that is not in it, the shipped constants
-know nobody, and they are used as they are.
+``halves.json`` is printed by ``sidecar.evaluation.fit_calibration``. Of people who are not in its sets (``known`` knows
+them again) the shipped constants know nobody, and they are used as they are.
 """
 
 import json
@@ -28,6 +28,11 @@ def of_the_others(digest: str, user: int) -> Half | None:
     """Constants from the people of the other half than this user's; None where the set is in no fit."""
     halves = _read().get(digest)
     return halves["odd" if user % 2 == 0 else "even"] if halves else None
+
+
+def digests() -> list[str]:
+    """The sets that were fitted on."""
+    return list(_read())
 
 
 @cache

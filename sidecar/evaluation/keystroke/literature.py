@@ -29,12 +29,15 @@ from sidecar.errors import BadRequest
 from sidecar.evaluation.keystroke.figures import Row
 from sidecar.evaluation.keystroke.plans import others
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.scoring.explain import median_of
 
 SETTING = "literature"
 PUBLISHED_ACCURACY, PUBLISHED_MS = 0.962, 80.0
 FOLDS = 5
+FEWEST_ROWS = 2  # of each class, without which SMOTE has no neighbour
 FEWEST = 20  # own repetitions: four a fold, and SMOTE needs neighbours
 LEARNED = 200
+NOT_APPLICABLE = "not applicable: fewer than three people with 20 repetitions, or of the others fewer than five"
 TIMED = 5
 WHY = (
     "Why this flatters: every impostor it is tested on is a person it was trained with, test rows lie among training rows"
@@ -98,8 +101,12 @@ def refuse_without_library() -> None:
 
 
 def users(data: KeystrokeSet) -> list[int]:
-    """Who has repetitions enough; empty where fewer than three people do."""
-    found = [user for user, person in enumerate(data.people) if len(person.values) >= FEWEST]
+    """Who has repetitions enough, and five of others to tell them from; empty where fewer than three people do."""
+    found = [
+        user
+        for user, person in enumerate(data.people)
+        if len(person.values) >= FEWEST and len(others(data, user, 1, 5)) >= FOLDS
+    ]
     return found if len(found) > 2 else []
 
 
@@ -132,8 +139,10 @@ def rows_of(data: KeystrokeSet, played: dict[tuple[str, int], Paper], seed: int)
         papers = [paper for (each, _), paper in played.items() if each == name]
         head: Row = {"set": data.name, "setting": SETTING, "detector": name}
         empty: Row = dict.fromkeys(("eer", "geer", "far_at_frr1", "far_at_frr5", "cllr", "ece"))
+        wanted = users(data)
         if not papers:
-            yield {**head, **empty, "status": "not applicable: fewer than three people with 20 repetitions"}
+            none = "failed: nobody could be scored" if wanted else NOT_APPLICABLE
+            yield {**head, **empty, "status": none}
             continue
         figures: Row = {each: _mean([getattr(paper, each) for paper in papers]) for each in Paper.__slots__}
         yield {
@@ -144,6 +153,7 @@ def rows_of(data: KeystrokeSet, played: dict[tuple[str, int], Paper], seed: int)
             "published_accuracy": PUBLISHED_ACCURACY,
             "published_ms": PUBLISHED_MS,
             "subjects": len(papers),
+            "left_out": len(wanted) - len(papers),
             "split": split_hash(data, seed),
             "why": WHY,
         }
@@ -169,7 +179,7 @@ def _unseen(data: KeystrokeSet, user: int, model: Any, seed: int) -> tuple[float
     pairs = others(data, user, 1, 5).tolist()
     known = [pair for pair in pairs if pair[0] % 2 == user % 2]
     new = [pair for pair in pairs if pair[0] % 2 != user % 2]
-    if not known or not new:
+    if len(known) < FEWEST_ROWS or not new:
         return None, None
     rows = np.concatenate([own[:learned], _taken(data, known)])
     labels = np.repeat(np.array([1, 0]), [learned, len(known)])
@@ -184,6 +194,8 @@ def _smote(rows: Floats, labels: NDArray[np.int64], seed: int) -> tuple[Floats, 
     from imblearn.over_sampling import SMOTE  # type: ignore[import-untyped]  # noqa: PLC0415 - optional
 
     fewest = int(np.bincount(labels).min())
+    if fewest < FEWEST_ROWS:
+        raise ValueError(f"{fewest} repetitions of one side are too few to make synthetic ones from")
     found: tuple[Floats, NDArray[np.int64]] = SMOTE(random_state=seed, k_neighbors=min(5, fewest - 1)).fit_resample(
         rows, labels
     )
@@ -196,10 +208,7 @@ def _taken(data: KeystrokeSet, pairs: list[list[int]]) -> Floats:
 
 def _filled(rows: Floats, by: Floats | None = None) -> Floats:
     source = rows if by is None else by
-    present = np.isfinite(source).any(axis=0)
-    middle = np.zeros(rows.shape[1])
-    middle[present] = np.nanmedian(source[:, present], axis=0)
-    return np.where(np.isfinite(rows), rows, middle)
+    return np.where(np.isfinite(rows), rows, np.nan_to_num(median_of(list(source))))
 
 
 def _inference_ms(model: Any, rows: Floats) -> float:

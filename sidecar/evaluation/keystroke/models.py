@@ -1,5 +1,6 @@
 """What is measured: the product's detectors as they are, and anything else that learns from one person's rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats, Sample, Template
-from sidecar.evaluation.keystroke import halves
+from sidecar.evaluation.keystroke import halves, known
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.scoring import DETECTORS
 from sidecar.scoring.calibration import Circumstances, aged, llr_by
@@ -18,6 +19,9 @@ from sidecar.scoring.nearest_recent_2 import NearestRecent2
 from sidecar.scoring.scaled_manhattan import ScaledManhattan
 from sidecar.scoring.trained import Trained
 from sidecar.storage.arrays import pack_template
+
+SLOW = 25  # logins between two trainings of scikit-learn's estimators, where each login is learned
+LARGEST = 8_000_000  # numbers in one comparison of probes with samples
 
 
 class Fitted(Protocol):
@@ -56,12 +60,33 @@ class Model(Protocol):
     def constants(self) -> str: ...
 
     def unseen(self, data: KeystrokeSet, user: int) -> "Model":
-        """The model with constants that never saw this user."""
+        """The model with constants that never saw this user, where there are such; else the model as it is."""
+        ...
+
+    def saw(self, data: KeystrokeSet, user: int) -> bool:
+        """Whether the constants with which this user is scored were fitted on this very person."""
         ...
 
     def fit(self, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> Fitted:
         """Learn from one person's rows."""
         ...
+
+
+def scored(score: Callable[[Floats], Floats], probes: Floats) -> Floats:
+    """Scores of m probes, (m, d); NaN for each that cannot be compared: it has no timing that the template knows."""
+    try:
+        found = score(probes)
+    except ValueError:  # one of them; which, only trying each tells
+        if len(probes) == 1:
+            return np.array([np.nan])
+        found = np.concatenate([scored(score, probe[None, :]) for probe in probes])
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def parted(probes: Floats, rows: int) -> list[Floats]:
+    """Probes, (m, d), in parts whose comparison with so many rows fits into memory; a long text is not compared at once."""
+    parts = -(-probes.size * max(rows, 1) // LARGEST)
+    return np.array_split(probes, parts) if parts > 1 else [probes]
 
 
 def seen(model: Model, data: KeystrokeSet, user: int) -> tuple[list[Floats], NDArray[np.uint8]]:
@@ -103,10 +128,17 @@ class ProductModel:
 
     def unseen(self, data: KeystrokeSet, user: int) -> Model:
         """See ``Model.unseen``; of the second scorer there are constants from halves of the sets it was fitted on."""
-        half = halves.of_the_others(data.digest, user) if self.name == NearestRecent2.name else None
+        person = known.recognised(data)[user]
+        half = halves.of_the_others(*person) if person and self.name == NearestRecent2.name else None
         if half is None:
             return self
         return ProductModel(NearestRecent2(half.form), half.calibrations["positions"], self.cadence)
+
+    def saw(self, data: KeystrokeSet, user: int) -> bool:
+        """See ``Model.saw``. Touch sets gave spreads of pressure and size alone."""
+        fitted = self.calibration is not None and self.unseen(data, user) is self
+        person = known.recognised(data)[user] if fitted else None
+        return person is not None and (person[0] != known.TOUCH or (self.touch and bool(data.extra.any())))
 
     def fit(self, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> Fitted:  # noqa: ARG002 - nothing is drawn
         """See ``Model.fit``."""
@@ -121,7 +153,8 @@ class _ProductFitted:
     calibration: Calibration | None
 
     def scores(self, probes: Floats) -> Floats:
-        distances = self.detector.distances(self.template, probes)
+        parts = parted(probes, len(self.template.recent))
+        distances = np.concatenate([self.detector.distances(self.template, part) for part in parts])
         if self.calibration is None:
             return distances
         counts = (np.isfinite(probes) & np.isfinite(self.template.center)).sum(axis=1)
@@ -135,15 +168,14 @@ class _ProductFitted:
             return scores
         found = [
             aged(constants, float(score), samples=samples, when=Circumstances(sittings, float(age)))
+            if np.isfinite(score)
+            else np.nan
             for score, age in zip(scores, ages, strict=True)
         ]
         return np.array(found)
 
     def stored_bytes(self) -> int:
         return len(pack_template(self.template))
-
-
-SLOW = 25  # logins between two trainings of scikit-learn's estimators, where each login is learned
 
 
 def product_models() -> dict[str, Model]:

@@ -1,14 +1,15 @@
 """Scoring one person's trials of a setting with one model. Pure but for the clock that measures costs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Floats
-from sidecar.evaluation.keystroke.models import Fitted, Model, seen
+from sidecar.evaluation.keystroke.models import Fitted, Model, scored, seen
 from sidecar.evaluation.keystroke.plans import BLOCKS, QUANTILE_END, START, Confirmed, Stage
 from sidecar.evaluation.keystroke.sets import Indices, KeystrokeSet
 from sidecar.scoring.contract import MAX_SAMPLES
@@ -19,10 +20,21 @@ TIMED = 5  # single logins timed per template
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One person's scores of one block, shapes (g,) and (i,); higher = more impostor-like."""
+    """One person's scores of one block, shapes (g,) and (i,); higher = more impostor-like.
+
+    ``failed``: attempts that could not be compared (failures to acquire); they are in neither.
+    """
 
     genuine: Floats
     impostor: Floats
+    failed: int = 0
+
+    @classmethod
+    def of(cls, genuine: Sequence[Floats], impostor: Sequence[Floats]) -> "Scores":
+        """Those of several templates, of which NaN are the failed ones."""
+        own, strange = np.concatenate(genuine), np.concatenate(impostor)
+        known = np.isfinite(own), np.isfinite(strange)
+        return cls(own[known[0]], strange[known[1]], int(sum((~each).sum() for each in known)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +56,13 @@ def play(data: KeystrokeSet, stages: tuple[Stage, ...], model: Model, user: int,
     for stage in stages:
         fitted, enroll_ms = _fit(model, own[stage.template], kinds, seed + user)
         sittings, ages = _ages(data.people[user].sessions, stage)
-        genuine.append(fitted.aged(fitted.scores(own[stage.genuine]), sittings, ages))
-        strange = fitted.scores(_rows(values, stage.impostor))
+        genuine.append(fitted.aged(scored(fitted.scores, own[stage.genuine]), sittings, ages))
+        strange = scored(fitted.scores, _rows(values, stage.impostor))
         impostor.append(fitted.aged(strange, sittings, spread_evenly(ages, strange.size)))
-    blocks = {MAIN: Scores(np.concatenate(genuine), np.concatenate(impostor))}
-    return Played(blocks, enroll_ms, _single_ms(fitted, own[stages[-1].genuine]), fitted.stored_bytes())
+    blocks = {MAIN: Scores.of(genuine, impostor)}
+    return Played(
+        blocks, enroll_ms, single_ms(partial(scored, fitted.scores), own[stages[-1].genuine]), fitted.stored_bytes()
+    )
 
 
 def spread_evenly(ages: Floats, count: int) -> Floats:
@@ -75,8 +89,9 @@ def quiet_scores(data: KeystrokeSet, model: Model, user: int, seed: int) -> Floa
     parts = []
     for first, last in _turns(data, user, model.cadence, len(own)):
         fitted, _ = _fit(model, own[max(0, first - MAX_SAMPLES) : first], kinds, seed + user)
-        parts.append(fitted.scores(own[first:last]))
-    return np.concatenate(parts)
+        parts.append(scored(fitted.scores, own[first:last]))
+    found = np.concatenate(parts)
+    return found[np.isfinite(found)]
 
 
 def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int, seed: int, *, limit: float) -> Played:
@@ -93,21 +108,21 @@ def play_confirmed(data: KeystrokeSet, plan: Confirmed, model: Model, user: int,
         fitted, enroll_ms = _fit(model, np.stack(stored[-MAX_SAMPLES:]), kinds, seed + user)
         if sessions[first] != sessions[first - 1]:
             day = first + np.flatnonzero(sessions[first:] == sessions[first])
-            earlier["genuine"] |= dict(zip(day.tolist(), fitted.scores(own[day])[:, None], strict=True))
+            earlier["genuine"] |= dict(zip(day.tolist(), scored(fitted.scores, own[day])[:, None], strict=True))
             earlier["impostor"] |= _drawn(fitted, values, plan, day)
         turn = np.arange(first, last)
-        genuine |= dict(zip(turn.tolist(), fitted.scores(own[turn]).tolist(), strict=True))
+        genuine |= dict(zip(turn.tolist(), scored(fitted.scores, own[turn]).tolist(), strict=True))
         impostor |= _drawn(fitted, values, plan, turn)
         for row in turn.tolist():
             stored.append(own[row])
             if row in plan.attacks:
                 person, tried = plan.attacks[row]
                 attempt = values[person][tried]
-                if fitted.scores(attempt[None, :])[0] <= limit:
+                if scored(fitted.scores, attempt[None, :])[0] <= limit:
                     stored.append(attempt)
     own_scores = {row: np.array([score]) for row, score in genuine.items()}
     blocks = {**_blocks(own_scores, impostor, ""), **_blocks(earlier["genuine"], earlier["impostor"], " earlier days")}
-    return Played(blocks, enroll_ms, _single_ms(fitted, own[turn]), fitted.stored_bytes())
+    return Played(blocks, enroll_ms, single_ms(partial(scored, fitted.scores), own[turn]), fitted.stored_bytes())
 
 
 def _blocks(genuine: dict[int, Floats], impostor: dict[int, Floats], suffix: str) -> dict[str, Scores]:
@@ -118,7 +133,7 @@ def _blocks(genuine: dict[int, Floats], impostor: dict[int, Floats], suffix: str
         drawn = [impostor[row] for row in rows if row in impostor]
         if drawn and all(row in genuine for row in rows):
             name = MAIN if number == 0 and not suffix else f"{first}-{last}{suffix}"
-            found[name] = Scores(np.concatenate([genuine[row] for row in rows]), np.concatenate(drawn))
+            found[name] = Scores.of([genuine[row] for row in rows], drawn)
     return found
 
 
@@ -139,7 +154,7 @@ def _drawn(fitted: Fitted, values: list[Floats], plan: Confirmed, rows: Indices)
     chosen = [row for row in rows.tolist() if row in plan.draws]
     if not chosen:
         return {}
-    scores = fitted.scores(np.concatenate([_rows(values, plan.draws[row]) for row in chosen]))
+    scores = scored(fitted.scores, np.concatenate([_rows(values, plan.draws[row]) for row in chosen]))
     ends = np.cumsum([len(plan.draws[row]) for row in chosen])
     return dict(zip(chosen, np.split(scores, ends[:-1]), strict=True))
 
@@ -154,11 +169,11 @@ def _fit(model: Model, rows: Floats, kinds: NDArray[np.uint8], seed: int) -> tup
     return fitted, (perf_counter() - began) * 1000.0
 
 
-def _single_ms(fitted: Fitted, probes: Floats) -> float:
+def single_ms(score: Callable[[Floats], object], probes: Floats) -> float:
     """Median time to score one login."""
     times = []
     for probe in probes[:TIMED]:
         began = perf_counter()
-        fitted.scores(probe[None, :])
+        score(probe[None, :])
         times.append((perf_counter() - began) * 1000.0)
     return float(np.median(times))

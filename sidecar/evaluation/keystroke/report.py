@@ -14,6 +14,7 @@ from sidecar.evaluation.keystroke.figures import Row
 from sidecar.evaluation.keystroke.plans import SETTINGS
 from sidecar.evaluation.keystroke.run import YARDSTICK, Part, uses_cohort
 from sidecar.evaluation.keystroke.sets import KeystrokeSet
+from sidecar.evaluation.keystroke.tables import failures, warned
 from sidecar.scoring import SHIPPED
 
 _COLOURS = 6
@@ -22,12 +23,15 @@ _LEARNING = "first-"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the report says about the run. ``sets``: name, layout, people, repetitions, columns."""
+    """What the report says about the run. ``sets``: name, layout, people, repetitions, columns; ``passed``: files of no
+    known layout and broken sets; ``notes``: what reading found worth saying.
+    """
 
     sets: Sequence[tuple[str, str, int, int, int]]
     seed: int
     seconds: float
     passed: Sequence[str]
+    notes: Sequence[str]
 
     @classmethod
     def of(cls, sets: Sequence[KeystrokeSet], seed: int, seconds: float, passed: Sequence[str]) -> "Facts":
@@ -36,7 +40,8 @@ class Facts:
             (each.name, each.layout, len(each.people), sum(len(p.values) for p in each.people), each.kinds.size)
             for each in sets
         ]
-        return cls(rows, seed, seconds, passed)
+        notes = [f"{each.name}: {note}" for each in sets for note in each.notes]
+        return cls(rows, seed, seconds, passed, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +77,23 @@ def page(parts: Sequence[Part], facts: Facts) -> str:
         shipped=SHIPPED,
         yardstick=YARDSTICK,
         version=__version__,
-        origins={_origin(part.row): part.row["constants"] for part in parts if part.measured},
-        slow={_origin(part.row): part.row["trained_every"] for part in parts if part.measured},
+        failures=failures(part.row for part in parts),
+        origins=_origins([part.row for part in parts if part.measured]),
     )
 
 
-def _origin(row: Row) -> str:
-    return f"{row['detector']}{' in cohort settings' if uses_cohort(str(row['setting']), str(row['detector'])) else ''}"
+def _origins(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Which set and detector got which constants, and what is to be said about them."""
+    found: dict[str, str] = {}
+    for row in rows:
+        cohort = " in cohort settings" if uses_cohort(str(row["setting"]), str(row["detector"])) else ""
+        words = str(row["constants"])
+        if row["constants_saw"]:
+            words += f". Warning: {warned(row)}"
+        if isinstance(row["trained_every"], int) and row["trained_every"] > 1:
+            words += f". In cold-10-confirmed trained anew every {row['trained_every']} logins: training takes too long"
+        found.setdefault(f"{row['set']}, {row['detector']}{cohort}", words)
+    return list(found.items())
 
 
 def styles_of(parts: Sequence[Part]) -> dict[str, str]:
@@ -94,9 +109,9 @@ def _block(parts: list[Part], number: int, styles: dict[str, str]) -> Block:
     parts = sorted(parts, key=lambda part: list(styles).index(str(part.row["detector"])))
     known = SETTINGS.get(setting.split(" ", maxsplit=1)[0])
     words = known.words if known else ""
-    reason = "" if first["status"] == "measured" else str(first["status"])
-    pictures = [] if reason else _pictures(parts, styles)
-    rows = [part.row for part in parts]
+    rows = [part.row for part in parts if part.measured]
+    reason = "" if rows else str(first["status"])
+    pictures = _pictures(parts, styles) if rows else []
     return Block(f"s{number}", str(first["set"]), setting, words, rows, pictures, reason)
 
 

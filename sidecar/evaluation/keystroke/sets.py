@@ -1,7 +1,7 @@
 """A fixed-text keystroke set as values: people, their repetitions in order, and what each column measures."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 
@@ -35,13 +35,21 @@ class Person:
 
 @dataclass(frozen=True)
 class KeystrokeSet:
-    """All people of one set. Times in ms, NaN where missing; ``kinds`` and ``extra``: shape (d,)."""
+    """All people of one set. Times in ms, NaN where missing; ``kinds`` and ``extra``: shape (d,).
+
+    ``notes``: what reading it found worth saying.
+    """
 
     name: str
     layout: str
     kinds: NDArray[np.uint8]
     extra: NDArray[np.uint8]
     people: tuple[Person, ...]
+    notes: tuple[str, ...] = ()
+
+    def noting(self, words: str) -> "KeystrokeSet":
+        """The same set with one note more."""
+        return replace(self, notes=(*self.notes, words))
 
     @cached_property
     def digest(self) -> str:

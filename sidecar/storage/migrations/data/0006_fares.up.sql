@@ -1,0 +1,6 @@
+-- How people fared, by the time a version has stood in its place: what they passed before says nothing about now.
+DROP TABLE policy_fares;
+CREATE TABLE policy_fares (
+  number $whole, since $real, tenant TEXT, subject TEXT, passed $whole NOT NULL, at $real NOT NULL,
+  PRIMARY KEY (number, since, tenant, subject)) $keyed;
+CREATE INDEX policy_fares_at ON policy_fares (at);
