@@ -53,15 +53,21 @@ KEYCLOAK := idp_adapters/resources/keycloak
 keycloak-jar: widget  ## Build and test the Keycloak provider (needs Maven and JDK 17 or newer)
 	mvn -B -q -f $(KEYCLOAK)/pom.xml package
 
-KEYCLOAK_VERSION ?= 26.7.3
-test-keycloak: setup keycloak-jar  ## Real Keycloak, sidecar and Chromium (KEYCLOAK_VERSION=26.7.3); downloads the server
-	KEYCLOAK_VERSION=$(KEYCLOAK_VERSION) $(BIN)/python -m pytest tests/keycloak $(PYTEST_ARGS)
+# A JAVA_HOME for each version, in the same order; "-" is the machine's own. The last one holds for those after it.
+KEYCLOAK_VERSIONS ?= 26.7.3 26.6.4
+KEYCLOAK_JAVAS ?= - $(or $(firstword $(wildcard /usr/lib/jvm/*25*)),-)
+test-keycloak: setup keycloak-jar  ## Real Keycloaks, sidecar and browsers (KEYCLOAK_VERSIONS=26.7.3); downloads the servers
+	@set -e; set -- $(KEYCLOAK_JAVAS); for version in $(KEYCLOAK_VERSIONS); do \
+	  echo "Keycloak $$version, Java: $$1"; \
+	  if [ "$$1" != - ]; then export JAVA_HOME=$$1; fi; \
+	  KEYCLOAK_VERSION=$$version $(BIN)/python -m pytest tests/keycloak $(PYTEST_ARGS); \
+	  if [ $$# -gt 1 ]; then shift; fi; done
 
 demo-keycloak: setup keycloak-jar  ## The same with a real Keycloak (Maven, JDK 17); downloads the server
 	@$(BIN)/python -m sidecar.demo.keycloak $(DEMO_ARGS)
 
 KEYCLOAK_ARGS ?=
-bench-keycloak: setup keycloak-jar  ## What a login costs more with the plugin, on a real server (KEYCLOAK_ARGS="--logins 100")
+bench-keycloak: setup keycloak-jar  ## What a login costs more with the plugin, on a real server (KEYCLOAK_ARGS="--pairs 100")
 	$(BIN)/python -m benchmarks.keycloak_latency $(KEYCLOAK_ARGS)
 
 MEMORY_ARGS ?=

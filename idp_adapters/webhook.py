@@ -28,6 +28,8 @@ class Webhook:
         self._client = client
         self._clock = clock
 
+    may_disable = False  # its contract knows sessions only
+
     async def end(self, item: OutboxItem, subject: str) -> None:
         """End sessions. Raises DeliveryFailed; a 4xx other than 408 and 429 is permanent."""
         body = json.dumps(

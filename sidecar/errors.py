@@ -198,6 +198,13 @@ class MasterKeyUnknown(StorageFailed):
     code = "master_key_unknown"
 
 
+class CannotDisable(GaitkeeperError):
+    """Accounts cannot be disabled in the way in which this provider's sessions are ended."""
+
+    code = "cannot_disable"
+    status = 409
+
+
 class DeliveryFailed(GaitkeeperError):
     """An effect could not be delivered to the identity provider; ``permanent`` says whether retrying is useless."""
 

@@ -364,7 +364,13 @@ def _add_operators(
     login = OperatorLogin(operator, settings.base_url, http)
     readings = Readings(sidecar.audit, clock)
     pages = Pages(
-        settings.tenants, sidecar.decisions, sidecar.decisions, sidecar.outbox, readings, sidecar.assessor.watch
+        settings.tenants,
+        sidecar.decisions,
+        sidecar.decisions,
+        sidecar.outbox,
+        enactor.may_disable,
+        readings,
+        sidecar.assessor.watch,
     )
     operators = OperatorApi(
         settings.tenants,

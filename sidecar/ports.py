@@ -95,6 +95,15 @@ Fate = Literal["waiting", "delivered", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """What became of the end of a session. ``scope``: session, all or disable; ``seconds``: from the queue to the effect."""
+
+    fate: Fate
+    scope: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """Everything that becomes durable with one decision, in one transaction.
 
@@ -521,10 +530,12 @@ class Outbox(Protocol):
     async def add(self, items: Sequence[OutboxItem], entry: AuditEntry | None = None) -> None:
         """Queue effects, with the audit entry of what caused them."""
 
-    async def fates(self, tenants: Sequence[str], decisions: Sequence[str]) -> dict[str, Fate]:
+    async def fates(self, tenants: Sequence[str], decisions: Sequence[str]) -> dict[str, SessionEnd]:
         """Return what became of the newest session end of each of these decisions that has one."""
 
-    async def settle(self, item_id: str, *, delivered: bool, error: str | None, again_at: float | None) -> None:
+    async def settle(
+        self, item_id: str, *, delivered_at: float | None, error: str | None, again_at: float | None
+    ) -> None:
         """Note a delivery, or a failure with the time of the next try (None: given up)."""
 
 
@@ -549,6 +560,10 @@ class Audit(Protocol):
 
 class SessionEnder(Protocol):
     """An identity provider's way to end sessions. Implemented by adapters."""
+
+    @property
+    def may_disable(self) -> bool:
+        """Whether accounts can be disabled in this way, too: the scope ``disable``."""
 
     async def end(self, item: OutboxItem, subject: str) -> None:
         """End the session or sessions an outbox item names. Idempotent by the item's id. Raises DeliveryFailed."""

@@ -1,5 +1,6 @@
 """Keycloak's Admin REST API, as far as installing needs it."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -8,6 +9,7 @@ import httpx
 from sidecar.errors import GaitkeeperError
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+PAGE = 200
 
 
 class KeycloakRefused(GaitkeeperError):
@@ -41,6 +43,15 @@ class AdminApi:
     def get(self, path: str = "") -> Any:
         """Read. ``path`` is below the realm's; a leading double slash means below ``/admin``."""
         return self._call("GET", path).json()
+
+    def pages(self, path: str) -> Iterator[Any]:
+        """Read a list that the server gives in pages, to its end."""
+        first = 0
+        while page := self.get(f"{path}?first={first}&max={PAGE}"):
+            yield from page
+            if len(page) < PAGE:
+                return
+            first += PAGE
 
     def find(self, path: str) -> Any | None:
         """Read something that may not be there."""

@@ -6,12 +6,13 @@ never reaches a page on which one could be enrolled.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from idp_adapters.keycloak.admin import AdminApi, name
+from idp_adapters.keycloak.admin import AdminApi, KeycloakRefused, name
+from idp_adapters.keycloak.record import Record
 
 Requirement = Literal["REQUIRED", "ALTERNATIVE", "CONDITIONAL"]
 Change = Callable[[str, Any, Any, Callable[[], object]], None]
@@ -21,20 +22,35 @@ LEVEL = "conditional-level-of-authentication"
 SESSION_SECONDS = 36_000  # as long as a session may live: a running one counts as level 1
 AFTER_BROKER = "gaitkeeper after broker"
 DIRECT_GRANT = "gaitkeeper direct grant"
+REGISTRATION = "gaitkeeper registration"
+REGISTRATION_STEP, REGISTRATION_BUILT_IN = "gaitkeeper-registration", "registration-user-creation"
+BUILT_IN = {"browserFlow": "browser", "directGrantFlow": "direct grant", "registrationFlow": "registration"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One execution, or with ``steps`` a sub-flow of the name ``what``."""
+    """One execution, or with ``steps`` a sub-flow of the name ``what``. ``instead_of``: what does its work where it stands."""
 
     what: str
     requirement: Requirement
     config: Mapping[str, str] = field(default_factory=dict)
     steps: Sequence["Step"] = ()
+    instead_of: str | None = None
 
 
-def browser(decide: Mapping[str, str], *, username_first: bool, levels: bool = False) -> tuple[Step, ...]:
-    """Return the browser flow. ``decide``: settings of the Behavior risk execution.
+def factors(known: Container[str]) -> tuple[Step, ...]:
+    """Return the pages of second factors: Keycloak's own, or the jar's of the same kind where the server has them."""
+    pairs = (("gaitkeeper-otp-form", "auth-otp-form"), ("gaitkeeper-webauthn", "webauthn-authenticator"))
+    return tuple(
+        Step(ours, "ALTERNATIVE", instead_of=built_in) if ours in known else Step(built_in, "ALTERNATIVE")
+        for ours, built_in in pairs
+    )
+
+
+def browser(
+    decide: Mapping[str, str], pages: Sequence[Step], *, username_first: bool, levels: bool = False
+) -> tuple[Step, ...]:
+    """Return the browser flow. ``decide``: settings of the Behavior risk execution; ``pages``: of the second factors.
 
     ``levels``: an application can demand a level of authentication (``acr``): 1 is the login forms, 2 the second factor,
     whatever the decision was.
@@ -54,12 +70,12 @@ def browser(decide: Mapping[str, str], *, username_first: bool, levels: bool = F
         Step("identity-provider-redirector", "ALTERNATIVE"),
         Step(f"{BROWSER} forms", "ALTERNATIVE", steps=forms),
     )
-    return (Step(f"{BROWSER} who", "REQUIRED", steps=who), *_decision(BROWSER, decide, levels=levels))
+    return (Step(f"{BROWSER} who", "REQUIRED", steps=who), *_decision(BROWSER, decide, pages, levels=levels))
 
 
-def after_broker(decide: Mapping[str, str]) -> tuple[Step, ...]:
+def after_broker(decide: Mapping[str, str], pages: Sequence[Step]) -> tuple[Step, ...]:
     """Return the flow that follows a login at another provider: there was no typing here, and still a decision."""
-    return _decision(AFTER_BROKER, decide)
+    return _decision(AFTER_BROKER, decide, pages)
 
 
 def direct_grant(decide: Mapping[str, str]) -> tuple[Step, ...]:
@@ -68,11 +84,8 @@ def direct_grant(decide: Mapping[str, str]) -> tuple[Step, ...]:
     return (*who, *_decision(DIRECT_GRANT, decide, (_required("direct-grant-validate-otp"),)))
 
 
-PAGES = (Step("auth-otp-form", "ALTERNATIVE"), Step("webauthn-authenticator", "ALTERNATIVE"))
-
-
 def _decision(
-    flow: str, decide: Mapping[str, str], factors: tuple[Step, ...] = PAGES, *, levels: bool = False
+    flow: str, decide: Mapping[str, str], factors: Sequence[Step], *, levels: bool = False
 ) -> tuple[Step, ...]:
     challenge = Step("gaitkeeper-condition", "REQUIRED", {"action": "step_up"})
     demanded: tuple[Step, ...] = ()
@@ -115,22 +128,42 @@ def _required(what: str) -> Step:
 class Builder:
     """Makes flows, or what is missing of them when a failure cut an installation short.
 
-    ``made``: whether an earlier run made a change. What it made and is gone now, an administrator took away: it stays away.
+    ``record``: what earlier runs made. What they made and is gone now, an administrator took away: it stays away.
     """
 
     api: AdminApi
     change: Change
-    made: Callable[[str], bool]
+    record: Record
     say: Callable[[str], None]
 
     def ensure(self, alias: str, steps: Sequence[Step]) -> None:
         """Make a top-level flow complete. What is there is left as it is; a flow that is gone altogether is made anew."""
-        fresh = alias not in {flow["alias"] for flow in self.api.get("/authentication/flows")}
-        if fresh:
-            body = {"alias": alias, "providerId": "basic-flow", "topLevel": True, "builtIn": False}
-            post = partial(self.api.post, "/authentication/flows", body)
-            self.change(f"flow '{alias}': create", None, alias, post)
+        body = {"alias": alias, "providerId": "basic-flow", "topLevel": True, "builtIn": False}
+        fresh = self._create(alias, partial(self.api.post, "/authentication/flows", body))
         self._fill(alias, steps, fresh=fresh)
+
+    def ensure_registration(self) -> None:
+        """Make a copy of this version's registration flow, with our creation of the user in the place of the built-in one."""
+        form = f"{REGISTRATION} registration form"
+        copy = partial(self.api.post, "/authentication/flows/registration/copy", {"newName": REGISTRATION})
+        fresh = self._create(REGISTRATION, copy)
+        step, line = (
+            Step(REGISTRATION_STEP, "REQUIRED"),
+            f"flow '{form}': '{REGISTRATION_STEP}' in place of the built-in",
+        )
+        if self._child(form, step) and not self._child(form, Step(REGISTRATION_BUILT_IN, "REQUIRED")):
+            self.record.found(line, step.what)
+        elif self._may(line, fresh=fresh):
+            self.change(line, None, step.what, partial(self._put_in_place, form, step))
+
+    def _create(self, alias: str, create: Callable[[], object]) -> bool:
+        """Create a top-level flow unless it is there; return whether it was not."""
+        line = f"flow '{alias}': create"
+        if alias in {flow["alias"] for flow in self.api.get("/authentication/flows")}:
+            self.record.found(line, alias)
+            return False
+        self.change(line, None, alias, create)
+        return True
 
     def _fill(self, alias: str, steps: Sequence[Step], *, fresh: bool) -> None:
         there, seen = list(self._children(alias)), Counter[str]()
@@ -140,6 +173,7 @@ class Builder:
             found, new = next((child for child in there if _is(child, step)), None), fresh
             if found:
                 there.remove(found)
+                self.record.found(f"flow '{alias}': add {what}", step.what)
             elif self._may(f"flow '{alias}': add {what}", fresh=fresh):
                 new = True
                 self.change(f"flow '{alias}': add {what}", None, step.what, partial(self._add, alias, step))
@@ -154,17 +188,20 @@ class Builder:
     def _settle(self, alias: str, found: dict[str, Any], step: Step, what: str, *, fresh: bool) -> None:
         """Set requirement and settings of an execution that was never given any."""
         line = f"flow '{alias}': {what} {step.requirement}"
+        self.record.found(line, found["requirement"])
         if found["requirement"] == "DISABLED" and self._may(line, fresh=fresh):
             put = partial(self.api.put, _path(alias), {**found, "requirement": step.requirement})
             self.change(line, found["requirement"], step.requirement, put)
         line = f"flow '{alias}': settings of {what}"
-        if step.config and not found.get("authenticationConfig") and self._may(line, fresh=fresh):
+        if found.get("authenticationConfig"):
+            self.record.found(line, dict(step.config))
+        elif step.config and self._may(line, fresh=fresh):
             body = {"alias": f"{alias} {step.what} {found['id'][:8]}", "config": dict(step.config)}
             post = partial(self.api.post, f"/authentication/executions/{found['id']}/config", body)
             self.change(line, None, dict(step.config), post)
 
     def _may(self, line: str, *, fresh: bool) -> bool:
-        if fresh or not self.made(line):
+        if fresh or not self.record.last(line):
             return True
         self.say(f"  left alone: {line}: undone after the installation")
         return False
@@ -175,8 +212,35 @@ class Builder:
         flow = {"alias": step.what, "type": "basic-flow", "provider": "", "description": ""}
         return self.api.post(f"{_path(alias)}/flow", flow)
 
+    def _put_in_place(self, form: str, step: Step) -> None:
+        """Add, settle, raise to the top, and take the built-in one away last: each may have been done by a run cut short."""
+        if not self._child(form, step):
+            self._add(form, step)
+        found = self._child(form, step)
+        if found is None:
+            raise KeycloakRefused(f"the server has no {step.what}")
+        self.api.put(_path(form), {**found, "requirement": step.requirement})
+        for _ in range(found["index"]):
+            self.api.post(f"/authentication/executions/{found['id']}/raise-priority", None)
+        if built_in := self._child(form, Step(REGISTRATION_BUILT_IN, "REQUIRED")):
+            self.api.delete(f"/authentication/executions/{built_in['id']}")
+
+    def _child(self, alias: str, step: Step) -> dict[str, Any] | None:
+        return next((child for child in self._children(alias) if _is(child, step)), None)
+
     def _children(self, alias: str) -> Iterator[dict[str, Any]]:
         return (child for child in self.api.find(_path(alias)) or [] if child["level"] == 0)
+
+
+def layout(api: AdminApi) -> dict[str, bool]:
+    """Return what can be seen of how the browser flow was made; empty when it is not there."""
+    there = api.find(_path(BROWSER))
+    if not there:
+        return {}
+    return {
+        "username_first": any(one.get("providerId") == "auth-username-form" for one in there),
+        "levels": any(one.get("displayName") == f"{BROWSER} level 1" for one in there),
+    }
 
 
 def _path(alias: str) -> str:
@@ -184,4 +248,5 @@ def _path(alias: str) -> str:
 
 
 def _is(child: Mapping[str, Any], step: Step) -> bool:
-    return bool((child["displayName"] if step.steps else child.get("providerId")) == step.what)
+    named = child["displayName"] if step.steps else child.get("providerId")
+    return named == step.what or (step.instead_of is not None and named == step.instead_of)

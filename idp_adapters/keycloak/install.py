@@ -6,7 +6,7 @@ an administrator changed after us stays: a setting that is no longer what we lef
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,37 +14,31 @@ from typing import Any
 
 import httpx
 
+from idp_adapters.keycloak import choices as chosen
 from idp_adapters.keycloak import flows
-from idp_adapters.keycloak.admin import AdminApi, KeycloakRefused, name
+from idp_adapters.keycloak.admin import AdminApi, KeycloakRefused, issuer_of, name
+from idp_adapters.keycloak.choices import Choices
 from idp_adapters.keycloak.keys import new_private_jwk, public_half
 from idp_adapters.keycloak.record import Record
+from idp_adapters.keycloak.refusals import THEME, named_clients, refuse_replacing
+from idp_adapters.keycloak.service_client import ensure_service_client
 
-THEME = "gaitkeeper"
 LISTENER = "gaitkeeper-events"
 CONSENT = "gaitkeeper-consent"
-SERVICE_CLIENT = "gaitkeeper-sidecar"
-SERVICE_ROLES = ("manage-users", "view-events")
 EVENT_DAYS = 30
-BUILT_IN_FLOW = "browser"
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What an administrator decides. ``clients``: bind the flow to these only; without any, to the realm."""
+    """What one run is told. ``given``: choices by their names, None where nothing is said; ``keys``: directory of key files.
 
-    sidecar: str
-    issuer: str
+    ``replace_flow``: put custom flows out of use; ``whole_realm``: bind everybody where some clients were bound.
+    """
+
     keys: Path
-    reach: str | None = None
-    clients: tuple[str, ...] = ()
-    username_first: bool = False
+    given: Mapping[str, Any] = field(default_factory=dict)
     replace_flow: bool = False
-    brokers: bool = True
-    direct_grant: bool = False
-    levels: bool = False
-    admin_revocation: bool = False
-    consent_version: str = "1"
-    decide: Mapping[str, str] = field(default_factory=dict)
+    whole_realm: bool = False
 
 
 @dataclass
@@ -53,39 +47,43 @@ class Installation:
 
     api: AdminApi
     wishes: Wishes
+    choices: Choices
     record: Record
     make: bool
     say: Callable[[str], None]
     changes: int = 0
 
-    def run(self) -> int:
+    def run(self, realm: Mapping[str, Any]) -> int:
         """Look at everything, in an order in which each step may rely on those before; return the number of changes."""
-        self._jar_is_there()
-        realm = self.api.get()
-        self._flow_may_be_replaced(realm)
+        choices = self.choices
+        known = self._jar_is_there()
+        pages = flows.factors(known)
+        replace_theme = self.wishes.given.get("keep_theme") is False
+        refuse_replacing(self.api, realm, choices, replace_flow=self.wishes.replace_flow, replace_theme=replace_theme)
         self._keys()
         self._realm(realm)
         self._consent()
-        browser = flows.browser(
-            self.wishes.decide, username_first=self.wishes.username_first, levels=self.wishes.levels
-        )
+        browser = flows.browser(choices.decide, pages, username_first=choices.username_first, levels=choices.levels)
         self._flows().ensure(flows.BROWSER, browser)
-        if self.wishes.brokers:
-            self._brokers()
-        if self.wishes.direct_grant:
-            self._flows().ensure(flows.DIRECT_GRANT, flows.direct_grant(self.wishes.decide))
+        if choices.with_brokers:
+            self._brokers(pages)
+        if choices.direct_grant:
+            self._flows().ensure(flows.DIRECT_GRANT, flows.direct_grant(choices.decide))
             self._setting(realm, "directGrantFlow", flows.DIRECT_GRANT)
-        if self.wishes.admin_revocation:
-            self._service_client()
-        self._bind()  # last: from here on logins meet it
-        for line in self._reports(realm):
+        if choices.with_registration and flows.REGISTRATION_STEP in known:
+            self._registration(realm)
+        if choices.admin_revocation and (keys := self._sidecar_keys()):
+            ensure_service_client(self.api, keys, self._change, self._stays_away, self._is_ours)
+        self._bind(realm)  # last: from here on logins meet it
+        for line in (*chosen.unheard(self.wishes.given, choices), *self._reports(realm)):
             self.say(f"  note: {line}")
         return self.changes
 
     def _flows(self) -> flows.Builder:
-        return flows.Builder(self.api, self._change, lambda what: self.record.last(what) is not None, self.say)
+        return flows.Builder(self.api, self._change, self.record, self.say)
 
-    def _jar_is_there(self) -> None:
+    def _jar_is_there(self) -> set[str]:
+        """Return the steps of flows and forms that the server knows."""
         providers = self.api.get("//serverinfo")["providers"]
         wanted = {"authenticator": "gaitkeeper-risk", "required-action": CONSENT, "eventsListener": LISTENER}
         missing = [key for key, provider in wanted.items() if provider not in providers[key]["providers"]]
@@ -93,19 +91,12 @@ class Installation:
             raise KeycloakRefused(
                 "the server does not have gaitkeeper-keycloak.jar: put it into providers/ and restart"
             )
-
-    def _flow_may_be_replaced(self, realm: Mapping[str, Any]) -> None:
-        own = realm["browserFlow"]
-        if not self.wishes.clients and own not in (BUILT_IN_FLOW, flows.BROWSER) and not self.wishes.replace_flow:
-            raise KeycloakRefused(
-                f"the realm's browser flow '{own}' is a custom one and would be out of use: add the steps of"
-                " docs/idp/keycloak.md to it by hand, name clients with --client, or say --replace-flow"
-            )
+        return {one for kind in ("authenticator", "form-action") for one in providers[kind]["providers"]}
 
     def _keys(self) -> None:
         """Make the realm's key: a private one for the server, its public half for the sidecar."""
         private, public = self.key_files()
-        if private.exists() and public.exists():
+        if public.exists():  # the private one may have been moved to the server, as it should be
             return
 
         def write() -> None:
@@ -122,22 +113,36 @@ class Installation:
         return self.wishes.keys / f"{self.api.realm}.jwk", self.wishes.keys / f"{self.api.realm}-jwks.json"
 
     def _realm(self, realm: Mapping[str, Any]) -> None:
-        wishes = self.wishes
+        choices = self.choices
         attributes = dict(realm.get("attributes") or {})
+        self._attribute(attributes, chosen.ATTRIBUTE, choices.text(), remembered=True)  # first: what follows goes by it
         wanted = {
-            "gaitkeeper.url": wishes.reach or wishes.sidecar,
-            "gaitkeeper.audience": wishes.sidecar,
-            "gaitkeeper.issuer": wishes.issuer,
-            "gaitkeeper.consentVersion": wishes.consent_version,
+            "gaitkeeper.url": choices.url,
+            "gaitkeeper.audience": choices.sidecar,
+            "gaitkeeper.issuer": choices.issuer,
+            "gaitkeeper.consentVersion": choices.consent_version,
+            "gaitkeeper.secretFields": choices.secret_fields,
+            "gaitkeeper.transport": choices.transport,
+            "gaitkeeper.siteKey": self.api.realm,
         }
+        if choices.endpoint:
+            wanted["gaitkeeper.endpoint"] = choices.endpoint
         if (keys := self._sidecar_keys()) is not None:
             wanted["gaitkeeper.sidecarJwks"] = keys
         for key, value in wanted.items():
             self._attribute(attributes, key, value)
-        self._setting(realm, "loginTheme", THEME)
+        if not choices.clients and not choices.keep_theme:
+            self._setting(realm, "loginTheme", THEME)
+        self._events(realm, attributes)
+
+    def _events(self, realm: Mapping[str, Any], attributes: dict[str, Any]) -> None:
         listeners = list(realm.get("eventsListeners") or [])
-        if LISTENER not in listeners:
-            self._setting(realm, "eventsListeners", [*listeners, LISTENER])
+        what = f"realm eventsListeners: add {LISTENER}"
+        if LISTENER in listeners:
+            self.record.found(what, LISTENER)
+        elif not self._stays_away(what):
+            body = {"realm": self.api.realm, "eventsListeners": [*listeners, LISTENER]}
+            self._change(what, None, LISTENER, partial(self.api.put, "", body))
         if not realm.get("eventsEnabled"):
             self._setting(realm, "eventsEnabled", True)
             if not realm.get("eventsExpiration"):
@@ -146,10 +151,10 @@ class Installation:
             self._setting(realm, "adminEventsEnabled", True)
             self._attribute(attributes, "adminEventsExpiration", str(EVENT_DAYS * 86_400))
 
-    def _attribute(self, attributes: dict[str, Any], key: str, value: str) -> None:
+    def _attribute(self, attributes: dict[str, Any], key: str, value: str, *, remembered: bool = False) -> None:
         """Set one of the realm's attributes. The API replaces all, so all go along: ``attributes`` is kept as it is now."""
         before = attributes.get(key)
-        if self._is_ours(f"attribute {key}", before, value):
+        if (remembered and before != value) or self._is_ours(f"attribute {key}", before, value):
             attributes[key] = value
             body = {"realm": self.api.realm, "attributes": dict(attributes)}
             self._change(f"attribute {key}", before, value, partial(self.api.put, "", body))
@@ -163,36 +168,49 @@ class Installation:
     def _is_ours(self, what: str, current: Any, wanted: Any) -> bool:
         """Whether a setting is to be changed: not when it is right, and not when somebody changed it after us."""
         if current == wanted:
+            self.record.found(what, wanted)
             return False
         last = self.record.last(what)
-        if last and last["after"] == wanted:
+        if last and last.after == wanted:
             self.say(f"  left alone: {what} is {json.dumps(current)} now, changed after the installation")
             return False
         return True
 
+    def _stays_away(self, what: str) -> bool:
+        """Whether something that is not there was there: then an administrator took it away."""
+        if self.record.last(what) is None:
+            return False
+        self.say(f"  left alone: {what}: undone after the installation")
+        return True
+
     def _sidecar_keys(self) -> str | None:
         """Return the sidecar's public keys, in the one form in which they are compared later."""
-        url = f"{self.wishes.reach or self.wishes.sidecar}/.well-known/jwks.json"
+        url = f"{self.choices.url}/.well-known/jwks.json"
         try:
             answer = httpx.get(url, timeout=5.0, trust_env=False)
             answer.raise_for_status()
             return json.dumps({"keys": answer.json()["keys"]}, sort_keys=True)
-        except (httpx.HTTPError, ValueError, KeyError):
-            self.say(f"  later: {url} does not answer; run this again when the sidecar runs, to let it end sessions")
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            self.say(
+                f"  warning: {url} does not answer. While the sidecar is away every login meets the fail mode"
+                f" '{self.choices.fail_mode}'; run this again when it runs, to let it end sessions"
+            )
             return None
 
     def _consent(self) -> None:
+        what = "required action: register"
         if any(action["providerId"] == CONSENT for action in self.api.get("/authentication/required-actions")):
-            return
-        body = {"providerId": CONSENT, "name": "Typing rhythm: consent"}
-        path = "/authentication/register-required-action"
-        self._change("required action: register", None, CONSENT, partial(self.api.post, path, body))
+            self.record.found(what, CONSENT)
+        elif not self._stays_away(what):
+            body = {"providerId": CONSENT, "name": "Typing rhythm: consent"}
+            path = "/authentication/register-required-action"
+            self._change(what, None, CONSENT, partial(self.api.post, path, body))
 
-    def _brokers(self) -> None:
-        brokers = self.api.get("/identity-provider/instances")
+    def _brokers(self, pages: Sequence[flows.Step]) -> None:
+        brokers = list(self.api.pages("/identity-provider/instances"))
         if not brokers:
             return
-        self._flows().ensure(flows.AFTER_BROKER, flows.after_broker(self.wishes.decide))
+        self._flows().ensure(flows.AFTER_BROKER, flows.after_broker(self.choices.decide, pages))
         for broker in brokers:
             what, before = f"broker {broker['alias']} postBrokerLoginFlowAlias", broker.get("postBrokerLoginFlowAlias")
             if before and before != flows.AFTER_BROKER:
@@ -204,87 +222,74 @@ class Installation:
                 path = f"/identity-provider/instances/{name(broker['alias'])}"
                 self._change(what, before, flows.AFTER_BROKER, partial(self.api.put, path, body))
 
-    def _service_client(self) -> None:
-        """Make the sidecar's account for ending sessions by the Admin API, signed with its own key."""
-        found = self.api.get(f"/clients?clientId={SERVICE_CLIENT}")
-        if not found:
-            keys = self._sidecar_keys()
-            if keys is None:
-                return
-            body = {
-                "clientId": SERVICE_CLIENT,
-                "protocol": "openid-connect",
-                "publicClient": False,
-                "standardFlowEnabled": False,
-                "directAccessGrantsEnabled": False,
-                "serviceAccountsEnabled": True,
-                "fullScopeAllowed": True,
-                "clientAuthenticatorType": "client-jwt",
-                "attributes": {
-                    "use.jwks.string": "true",
-                    "jwks.string": keys,
-                    "token.endpoint.auth.signing.alg": "ES256",
-                },
-            }
-            self._change(f"client {SERVICE_CLIENT}", None, "created", partial(self.api.post, "/clients", body))
-            found = self.api.get(f"/clients?clientId={SERVICE_CLIENT}")
-        if not found:
+    def _registration(self, realm: Mapping[str, Any]) -> None:
+        """Let the registration form take our field, where people can register by the built-in form."""
+        own = realm.get("registrationFlow")
+        if not realm.get("registrationAllowed"):
             return
-        account = self.api.get(f"/clients/{found[0]['id']}/service-account-user")
-        admin = self.api.get("/clients?clientId=realm-management")[0]["id"]
-        path = f"/users/{account['id']}/role-mappings/clients/{admin}"
-        has = {role["name"] for role in self.api.get(path)}
-        for wanted in SERVICE_ROLES:
-            if wanted not in has:
-                role = self.api.get(f"/clients/{admin}/roles/{wanted}")
-                what = f"client {SERVICE_CLIENT}: role {wanted}"
-                self._change(what, None, wanted, partial(self.api.post, path, [role]))
+        if own not in (flows.BUILT_IN["registrationFlow"], flows.REGISTRATION):
+            self.say(
+                f"  note: the registration flow '{own}' is a custom one and is left alone: put"
+                f" {flows.REGISTRATION_STEP} in place of {flows.REGISTRATION_BUILT_IN} in its form"
+            )
+            return
+        self._flows().ensure_registration()
+        self._setting(realm, "registrationFlow", flows.REGISTRATION)
 
-    def _bind(self) -> None:
-        if not self.wishes.clients:
-            self._setting(self.api.get(), "browserFlow", flows.BROWSER)
+    def _bind(self, realm: Mapping[str, Any]) -> None:
+        if not self.choices.clients:
+            self._setting(realm, "browserFlow", flows.BROWSER)
             return
-        flow = next((one["id"] for one in self.api.get("/authentication/flows") if one["alias"] == flows.BROWSER), None)
-        for client_id in self.wishes.clients:
-            found = self.api.get(f"/clients?clientId={name(client_id)}")
-            if not found:
-                raise KeycloakRefused(f"there is no client '{client_id}'")
-            client = found[0]
+        flow = next((one["id"] for one in self.api.get("/authentication/flows") if one["alias"] == flows.BROWSER), "")
+        for client in named_clients(self.api, self.choices):
+            whose = f"client {client['clientId']}"
+            path = f"/clients/{client['id']}"
             bound = dict(client.get("authenticationFlowBindingOverrides") or {})
-            what = f"client {client_id}: browser flow"
-            if flow is None:
-                self._change(what, bound.get("browser"), flows.BROWSER, dict)
-            elif self._is_ours(what, bound.get("browser"), flow):
-                body = {**client, "authenticationFlowBindingOverrides": bound | {"browser": flow}}
-                self._change(
-                    what,
-                    bound.get("browser"),
-                    flow,
-                    partial(self.api.put, f"/clients/{client['id']}", body),
-                )
+            attributes = dict(client.get("attributes") or {})
+            before = attributes.get("login_theme")
+            if not self.choices.keep_theme and self._is_ours(f"{whose}: login theme", before, THEME):
+                client["attributes"] = attributes | {"login_theme": THEME}
+                self._change(f"{whose}: login theme", before, THEME, partial(self.api.put, path, dict(client)))
+            if self._is_ours(f"{whose}: browser flow", bound.get("browser"), flow):
+                client["authenticationFlowBindingOverrides"] = bound | {"browser": flow}
+                put = partial(self.api.put, path, dict(client))
+                self._change(f"{whose}: browser flow", bound.get("browser"), flow, put)
 
     def _reports(self, realm: Mapping[str, Any]) -> Iterator[str]:
         """Say what goes past the flow: an administrator must not learn it from an attacker."""
-        if not self.wishes.clients:
-            for client in self.api.get("/clients?max=1000"):
-                if (client.get("authenticationFlowBindingOverrides") or {}).get("browser"):
-                    yield f"client '{client['clientId']}' has a browser flow of its own: its logins are not covered"
+        choices = self.choices
+        for client in self.api.pages("/clients"):
+            own = client.get("authenticationFlowBindingOverrides") or {}
+            if own.get("browser") and not choices.clients:
+                yield f"client '{client['clientId']}' has a browser flow of its own: its logins are not covered"
+            if own.get("direct_grant") and choices.direct_grant:
+                yield f"client '{client['clientId']}' has a direct grant flow of its own: its grants are not covered"
+        if not choices.clients:
             yield (
                 "who has a second factor is from now on asked for it when a decision demands it;"
                 " the built-in flow asked always"
             )
-        if realm.get("directGrantFlow") != flows.DIRECT_GRANT and not self.wishes.direct_grant:
+        if realm.get("directGrantFlow") != flows.DIRECT_GRANT and not choices.direct_grant:
             yield "direct grants are not covered; --direct-grant covers them"
-        yield "registrations, refreshes and token exchange are not covered"
+        if not choices.with_brokers and next(self.api.pages("/identity-provider/instances"), None):
+            yield "logins by other providers are not covered; --brokers covers them"
+        yield "registrations, refreshes and token exchange are decided by nobody"
 
     def _change(self, what: str, before: Any, after: Any, do: Callable[[], object]) -> None:
         self.changes += 1
         self.say(f"  {what}" + ("" if before in (None, "") else f" (was {json.dumps(before)})"))
         if self.make:
+            intention = self.record.intend(what, before, after)
             do()
-            self.record.add(what, before, after)
+            self.record.confirm(intention)
 
 
-def connect(api: AdminApi, wishes: Wishes, file: Path, *, make: bool, say: Callable[[str], None]) -> int:
-    """Plan or install; return the number of changes. Raises KeycloakRefused."""
-    return Installation(api, wishes, Record(file), make, say).run()
+def connect(
+    api: AdminApi, wishes: Wishes, file: Path, *, make: bool, say: Callable[[str], None]
+) -> tuple[int, Choices]:
+    """Plan or install; return the number of changes and what holds now. Raises KeycloakRefused and RecordDamaged."""
+    record, realm = Record(file), api.get()
+    kept = chosen.read((realm.get("attributes") or {}).get(chosen.ATTRIBUTE)) or flows.layout(api)
+    issuer = wishes.given.get("issuer") or kept.get("issuer") or issuer_of(api.server, api.realm)
+    choices = chosen.settle({**wishes.given, "issuer": issuer}, kept, whole_realm=wishes.whole_realm)
+    return Installation(api, wishes, choices, record, make, say).run(realm), choices

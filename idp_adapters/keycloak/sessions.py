@@ -25,6 +25,13 @@ SERVICE_CLIENT = "gaitkeeper-sidecar"
 ASSERTION_SECONDS = 30
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ADMIN = "/admin/realms/"
+NEVER = (400, 422)  # what is asked for can never be done; everything else may be put right within a day
+GONE = (
+    "Sess",
+    "User",
+    "Client",
+    "Consent",
+)  # how Keycloak begins to say what was not found; a proxy or a missing jar does not
 LOOKS = 4
 PAUSE_SECONDS = 0.5
 
@@ -41,20 +48,31 @@ class KeycloakSessions:
         self._client = client
         self._clock = clock
 
+    @property
+    def may_disable(self) -> bool:
+        """Only by the Admin API. The realm resource takes nobody's account away: a stolen key must lock nobody out."""
+        return ADMIN in self._url
+
     async def end(self, item: OutboxItem, subject: str) -> None:
-        """End sessions. Raises DeliveryFailed; a 4xx other than 401, 408 and 429 is permanent.
+        """End sessions; with the scope ``disable`` also the account. Raises DeliveryFailed, whatever was answered.
 
         It is over when a look finds nothing left: a token that is refreshed in the moment of the removal writes its session
         back, and a receipt for such a session would be wrong.
         """
+        disable = item.body.get("scope") == "disable"
+        if disable and not self.may_disable:
+            raise DeliveryFailed("the realm resource disables nobody: that is left to the Admin API", permanent=True)
         once = self._by_admin_api if ADMIN in self._url else self._by_realm_resource
         try:
+            if disable:
+                await self._disable(subject)
             for _ in range(LOOKS):
                 if not await once(item, subject):
                     return
                 await asyncio.sleep(PAUSE_SECONDS)
-        except httpx.HTTPError as error:
-            raise DeliveryFailed(type(error).__name__) from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
+            # Not the answer of a Keycloak: a proxy's page, or a version that answers otherwise.
+            raise DeliveryFailed(f"no usable answer: {type(error).__name__}") from None
         raise DeliveryFailed("ended sessions keep coming back")
 
     async def _by_realm_resource(self, item: OutboxItem, subject: str) -> int:
@@ -73,14 +91,18 @@ class KeycloakSessions:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         answer = await self._client.post(self._url, content=body, headers=headers, timeout=TIMEOUT)
         _taken(answer)
-        try:
-            return int(answer.json()["ended"])
-        except (ValueError, KeyError, TypeError):
-            raise DeliveryFailed("the answer is not the realm resource's", permanent=True) from None
+        return int(answer.json()["ended"])
+
+    async def _disable(self, subject: str) -> None:
+        """Disable the account first: sessions that end while it is enabled can begin anew."""
+        headers = {"Authorization": f"Bearer {await self._token()}"}
+        user = f"{self._url}/users/{quote(subject, safe='')}"
+        answer = await self._client.put(user, json={"enabled": False}, headers=headers, timeout=TIMEOUT)
+        _taken(answer, gone=True)
 
     async def _by_admin_api(self, item: OutboxItem, subject: str) -> int:
         headers = {"Authorization": f"Bearer {await self._token()}"}
-        if item.body["scope"] == "all":
+        if item.body["scope"] != "session":
             return await self._everything(subject, headers)
         # Offline sessions of a sid are another kind of session with the same id.
         path, ended = f"{self._url}/sessions/{quote(str(item.body['sid']), safe='')}", 0
@@ -133,7 +155,6 @@ def _taken(answer: httpx.Response, *, gone: bool = False) -> bool:
     """Return whether something was there; with ``gone`` it need not be. Raises DeliveryFailed."""
     if answer.is_success:
         return True
-    if gone and answer.status_code == httpx.codes.NOT_FOUND:
+    if gone and answer.status_code == httpx.codes.NOT_FOUND and str(answer.json()["error"]).startswith(GONE):
         return False
-    permanent = answer.is_client_error and answer.status_code not in (401, 408, 429)
-    raise DeliveryFailed(f"answered {answer.status_code}", permanent=permanent)
+    raise DeliveryFailed(f"answered {answer.status_code}", permanent=answer.status_code in NEVER)

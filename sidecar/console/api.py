@@ -21,7 +21,7 @@ from sidecar.console.rows import row
 from sidecar.console.typing import of_person
 from sidecar.domain.roles import Permission
 from sidecar.errors import BadRequest, Forbidden, NotFound
-from sidecar.ports import Decisions, StoredDecision
+from sidecar.ports import Decisions, SessionEnd, StoredDecision
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.in_force import InForce
 from sidecar.usecases.rights import Rights, moment
@@ -72,6 +72,7 @@ class OperatorApi:
         router.add_api_route("/decisions", self.list, methods=["GET"])
         router.add_api_route("/decisions/{tenant}/{decision_id}", self.why, methods=["GET"])
         router.add_api_route("/decisions/{tenant}/{decision_id}/end", self.end, methods=["POST"])
+        router.add_api_route("/decisions/{tenant}/{decision_id}/disable", self.disable, methods=["POST"])
         router.add_api_route("/subjects/{tenant}/{subject}", self.show, methods=["GET"])
         router.add_api_route("/subjects/{tenant}/{subject}/export", self.export, methods=["GET"])
         router.add_api_route("/subjects/{tenant}/{subject}/{act}", self.act, methods=["POST"])
@@ -87,7 +88,11 @@ class OperatorApi:
         tenants = who.among(self.tenants)
         found = await self.decisions.recent(tenants, MOST)
         await self.readings.listed(who, tenants, names=False, why=False)
-        return _json({"decisions": [_line(item) for item in found]})
+        lines = [_line(item) for item in found]
+        if who.may(Permission.DECISIONS_WHY):  # what became of a login is part of why
+            ends = await self.enactor.outbox.fates(tenants, [item.id for item in found])
+            lines = [line | {"end": _end(ends.get(line["id"]))} for line in lines]
+        return _json({"decisions": lines})
 
     async def why(self, request: Request, tenant: str, decision_id: str) -> Response:
         """One decision with its reasons, worded as on the page: raw scores would tell how long the password is."""
@@ -96,8 +101,11 @@ class OperatorApi:
         if found is None:
             raise NotFound("no such decision")
         await self.readings.opened(who, found)
-        worded = asdict(row(found, ""))
-        return _json(_line(found) | {"facts": found.body["facts"]} | {name: worded[name] for name in WHY})
+        end = (await self.enactor.outbox.fates([tenant], [found.id])).get(found.id)
+        worded = asdict(row(found, "", end))
+        return _json(
+            _line(found) | {"end": _end(end)} | {"facts": found.body["facts"]} | {name: worded[name] for name in WHY}
+        )
 
     async def end(self, request: Request, tenant: str, decision_id: str) -> Response:
         """End the session a decision let in, or all of its user's."""
@@ -106,6 +114,12 @@ class OperatorApi:
         if asked.scope not in ("session", "all"):
             raise NotFound("scope is session or all")
         await self.enactor.end_session(self._mine(who, tenant), decision_id, scope=asked.scope, by=who.name)
+        return Response(status_code=202)
+
+    async def disable(self, request: Request, tenant: str, decision_id: str) -> Response:
+        """Disable the account that a decision let in, and end all its sessions."""
+        who = self._acting(request, Permission.PEOPLE_DISABLE)
+        await self.enactor.end_session(self._mine(who, tenant), decision_id, scope="disable", by=who.name)
         return Response(status_code=202)
 
     async def show(self, request: Request, tenant: str, subject: str) -> Response:
@@ -201,6 +215,10 @@ class OperatorApi:
         if not secrets.compare_digest(given.encode(), who.csrf.encode()):
             raise Forbidden("the X-CSRF header does not carry the value of /operator/whoami")
         return who
+
+
+def _end(end: SessionEnd | None) -> dict[str, Any] | None:
+    return asdict(end) if end else None
 
 
 def _line(item: StoredDecision) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class Pages:
     decisions: Decisions
     directory: Directory
     outbox: Outbox
+    may_disable: Callable[[str], bool]
     readings: Readings
     watch: TypingWatch
 
@@ -61,14 +62,22 @@ class Pages:
         """Return the newest decisions of the tenants that the operator may see, worded; names only to who may see them."""
         tenants = who.among(self.tenants)
         found = await self.decisions.recent(tenants, SHOWN)
-        fates = await self.outbox.fates(tenants, [item.id for item in found])
+        ends = await self.outbox.fates(tenants, [item.id for item in found])
         names = {}
         if who.may(Permission.PEOPLE_NAMES):
             for item in found:
                 names[item.tenant, item.subject] = await self._name(item)
         shown = {"names": who.may(Permission.PEOPLE_NAMES), "why": who.may(Permission.DECISIONS_WHY)}
         await self.readings.listed(who, tenants, **shown)
-        return [row(item, names.get((item.tenant, item.subject), ""), fates.get(item.id)) for item in found]
+        return [
+            row(
+                item,
+                names.get((item.tenant, item.subject), ""),
+                ends.get(item.id),
+                disables=self.may_disable(item.issuer),
+            )
+            for item in found
+        ]
 
     async def _name(self, item: StoredDecision) -> str:
         try:

@@ -1,6 +1,7 @@
 """Routes of the operator page."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -53,17 +54,25 @@ def routes(
         context = {"request": request, "rows": await pages.rows(who), "typing": pages.typing(who), **_may(who)}
         return HTMLResponse(templates.get_template("rows.html").render(context), headers=HEADERS)
 
-    @router.post("/decisions/{tenant}/{decision_id}/end")
-    async def end(request: Request, tenant: str, decision_id: str) -> Response:
-        who = operator(request, Permission.SESSIONS_END)  # before a byte of the body is read
+    async def enact(request: Request, who: Operator, tenant: str, decision_id: str, scopes: Sequence[str]) -> Response:
         form = await request.form()
-        csrf, scope = str(form.get("csrf", "")), str(form.get("scope", "session"))
-        if not secrets.compare_digest(csrf.encode(), who.csrf.encode()) or scope not in SCOPES:
+        csrf, scope = str(form.get("csrf", "")), str(form.get("scope", scopes[0]))
+        if not secrets.compare_digest(csrf.encode(), who.csrf.encode()) or scope not in scopes:
             raise Forbidden("this form was not made for you")
         if tenant not in who.among([tenant]):
             raise NotFound("no such decision")
         await enactor.end_session(tenant, decision_id, scope=scope, by=who.name)
         return RedirectResponse("/operator", 303)
+
+    @router.post("/decisions/{tenant}/{decision_id}/end")
+    async def end(request: Request, tenant: str, decision_id: str) -> Response:
+        who = operator(request, Permission.SESSIONS_END)  # before a byte of the body is read
+        return await enact(request, who, tenant, decision_id, SCOPES)
+
+    @router.post("/decisions/{tenant}/{decision_id}/disable")
+    async def disable(request: Request, tenant: str, decision_id: str) -> Response:
+        who = operator(request, Permission.PEOPLE_DISABLE)
+        return await enact(request, who, tenant, decision_id, ("disable",))
 
     @router.get("/login")
     async def begin(request: Request) -> Response:
@@ -105,4 +114,5 @@ def _may(who: Operator) -> dict[str, object]:
         "who": who,
         "why": who.may(Permission.DECISIONS_WHY),
         "can_end": who.may(Permission.SESSIONS_END),
+        "can_disable": who.may(Permission.PEOPLE_DISABLE),
     }

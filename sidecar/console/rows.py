@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sidecar.domain.biometrics import Kind
-from sidecar.ports import Fate, StoredDecision
+from sidecar.ports import SessionEnd, StoredDecision
 from sidecar.usecases.rehearse import of_decision
 
 _KINDS = {
@@ -15,6 +15,11 @@ _KINDS = {
 }
 _FIELDS = {"username": "User name", "password": "Password"}
 _FATES = {"waiting": "session is being ended", "delivered": "session ended", "failed": "session could not be ended"}
+_DISABLED = {
+    "waiting": "account is being disabled",
+    "delivered": "account disabled",
+    "failed": "account could not be disabled",
+}
 _NOT_LEARNED = {
     "too_far": "not near enough",
     "enough_today": "enough for today",
@@ -52,10 +57,11 @@ class Row:
     shadow: list[dict[str, str]]
     ended: str
     can_end: bool
+    can_disable: bool
 
 
-def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
-    """Word one decision for the page; ``name`` is the person's, empty when unknown."""
+def row(decision: StoredDecision, name: str, end: SessionEnd | None = None, *, disables: bool = False) -> Row:
+    """Word one decision for the page; ``name`` is the person's, empty when unknown; ``disables``: the provider can do that."""
     body, facts = decision.body, decision.body["facts"]
     at = datetime.fromtimestamp(decision.at, UTC)
     answer = body["answer"]
@@ -86,10 +92,16 @@ def row(decision: StoredDecision, name: str, fate: Fate | None = None) -> Row:
             for item in of_decision(decision)
             if item.changed
         ],
-        ended=_FATES[fate] if fate else _ended(completion),
-        can_end=fate in (None, "failed")
+        ended=_worded(end) if end else _ended(completion),
+        can_disable=disables and not (end and end.scope == "disable" and end.fate != "failed"),
+        can_end=(end is None or end.fate == "failed")
         and bool(completion.get("outcome") == "succeeded" and (completion.get("sid") or body["sid"])),
     )
+
+
+def _worded(end: SessionEnd) -> str:
+    words = (_DISABLED if end.scope == "disable" else _FATES)[end.fate]
+    return words if end.seconds is None else f"{words} after {end.seconds:.1f} s"
 
 
 def _ranked(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:

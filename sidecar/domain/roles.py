@@ -27,6 +27,7 @@ class Permission(StrEnum):
     PEOPLE_PAUSE = "people.pause"
     PEOPLE_FORGET = "people.forget"
     PEOPLE_MARK = "people.mark"
+    PEOPLE_DISABLE = "people.disable"
     PROFILES_CORRECT = "profiles.correct"
     SESSIONS_END = "sessions.end"
     POLICY_READ = "policy.read"
@@ -45,6 +46,7 @@ MEANING: Final[dict[Permission, str]] = {
     Permission.PEOPLE_PAUSE: "pause and resume a person",
     Permission.PEOPLE_FORGET: "forget a person",
     Permission.PEOPLE_MARK: "mark an account as safe or compromised, for policies to act on",
+    Permission.PEOPLE_DISABLE: "disable an account at its provider, where the provider's adapter can",
     Permission.PROFILES_CORRECT: "reset a field, take back what was learned since a moment, rebuild, vouch for samples",
     Permission.SESSIONS_END: "end sessions",
     Permission.POLICY_READ: "read the policies: in force, published before, what rules in shadow would have done",

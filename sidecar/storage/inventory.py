@@ -202,7 +202,7 @@ INVENTORY: tuple[Table, ...] = (
         _columns(
             "number:technical id:technical tenant:technical issuer:technical kind:technical subject:pseudonym"
             " decision:technical body:decision attempts:technical due:technical created:technical delivered:technical"
-            " error:technical"
+            " error:technical delivered_at:technical"
         ),
     ),
     Table(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sidecar.ports import AuditEntry, Fate, OutboxItem
+from sidecar.ports import AuditEntry, Fate, OutboxItem, SessionEnd
 from sidecar.storage.database import Connection, Database
 
 
@@ -36,27 +36,31 @@ class SqlOutbox:
 
         await self._db.write(job)
 
-    async def fates(self, tenants: Sequence[str], decisions: Sequence[str]) -> dict[str, Fate]:
+    async def fates(self, tenants: Sequence[str], decisions: Sequence[str]) -> dict[str, SessionEnd]:
         """Return what became of the newest session end of each of these decisions that has one."""
         if not tenants or not decisions:
             return {}
         sql = (
-            f"SELECT decision, delivered, due FROM outbox WHERE kind = 'revoke' AND tenant IN ({marks(tenants)})"
+            "SELECT decision, delivered, due, body, delivered_at - created FROM outbox"
+            f" WHERE kind = 'revoke' AND tenant IN ({marks(tenants)})"
             f" AND decision IN ({marks(decisions)}) ORDER BY number"
         )
         rows = await self._db.reading(lambda: self._db.read(sql, (*tenants, *decisions)))
-        fates: dict[str, Fate] = {}
-        for decision, delivered, due in rows:
-            fates[decision] = "delivered" if delivered else "failed" if due is None else "waiting"
-        return fates
+        ends: dict[str, SessionEnd] = {}
+        for decision, delivered, due, body, seconds in rows:
+            fate: Fate = "delivered" if delivered else "failed" if due is None else "waiting"
+            ends[decision] = SessionEnd(fate, str(msgspec.json.decode(body).get("scope", "session")), seconds)
+        return ends
 
-    async def settle(self, item_id: str, *, delivered: bool, error: str | None, again_at: float | None) -> None:
+    async def settle(
+        self, item_id: str, *, delivered_at: float | None, error: str | None, again_at: float | None
+    ) -> None:
         """Note a delivery, or a failure with the time of the next try (None: given up)."""
 
         def job(connection: Connection) -> None:
             connection.execute(
-                "UPDATE outbox SET delivered = ?, error = ?, due = ?, attempts = attempts + ? WHERE id = ?",
-                (int(delivered), error, again_at, int(not delivered), item_id),
+                "UPDATE outbox SET delivered = ?, delivered_at = ?, error = ?, due = ?, attempts = attempts + ? WHERE id = ?",
+                (int(delivered_at is not None), delivered_at, error, again_at, int(delivered_at is None), item_id),
             )
 
         await self._db.write(job)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from sidecar.errors import DeliveryFailed, NotFound, StorageFailed
+from sidecar.errors import CannotDisable, DeliveryFailed, NotFound, StorageFailed
 from sidecar.ports import AuditEntry, Decisions, Directory, Outbox, OutboxItem, SessionEnder
 
 log = structlog.get_logger()
@@ -34,12 +34,17 @@ class Enactor:
         return sum(delivered)
 
     async def end_session(self, tenant: str, decision_id: str, *, scope: str, by: str) -> None:
-        """Queue the end of the session that a decision let in. Raises NotFound when it names no session."""
+        """Queue the end of the session that a decision let in, with the scope ``disable`` of its account, too.
+
+        Raises NotFound when it names no session, and CannotDisable.
+        """
         decision = await self.decisions.get(tenant, decision_id)
         completion = (decision.completion or {}) if decision else {}
         sid = completion.get("sid") or (decision.body["sid"] if decision else None)
         if decision is None or (scope == "session" and not sid):
             raise NotFound("this decision has no session to end")
+        if scope == "disable" and not self.may_disable(decision.issuer):
+            raise CannotDisable("accounts of this provider cannot be disabled from here: do it there")
         body = {
             "subject": decision.subject,
             "sid": sid,
@@ -49,8 +54,13 @@ class Enactor:
         }
         item = OutboxItem(secrets.token_urlsafe(12), tenant, decision.issuer, "revoke", body, 0, self.clock())
         details = {"decision": decision_id, "scope": scope}
-        entry = AuditEntry(tenant, "session.ended_by_operator", by, decision.subject, details, self.clock())
+        kind = "account.disabled_by_operator" if scope == "disable" else "session.ended_by_operator"
+        entry = AuditEntry(tenant, kind, by, decision.subject, details, self.clock())
         await self.outbox.add([item], entry)
+
+    def may_disable(self, issuer: str) -> bool:
+        """Whether accounts of a provider can be disabled."""
+        return issuer in self.enders and self.enders[issuer].may_disable
 
     async def _deliver(self, item: OutboxItem) -> bool:
         try:
@@ -65,7 +75,10 @@ class Enactor:
         except (DeliveryFailed, StorageFailed) as failure:  # a damaged row must not stop those behind it
             await self._retry_later(item, failure)
             return False
-        await self.outbox.settle(item.id, delivered=True, error=None, again_at=None)
+        except Exception as surprise:  # whatever an adapter raises, or the row would be tried each second for ever
+            await self._retry_later(item, DeliveryFailed(f"unexpected: {type(surprise).__name__}"))
+            return False
+        await self.outbox.settle(item.id, delivered_at=self.clock(), error=None, again_at=None)
         return True
 
     async def _retry_later(self, item: OutboxItem, failure: DeliveryFailed | StorageFailed) -> None:
@@ -74,4 +87,4 @@ class Enactor:
         if (isinstance(failure, DeliveryFailed) and failure.permanent) or now - item.created > GIVE_UP_SECONDS:
             again = None
         log.warning("delivery_failed", item=item.id, kind=item.kind, attempts=item.attempts + 1, given_up=again is None)
-        await self.outbox.settle(item.id, delivered=False, error=failure.message, again_at=again)
+        await self.outbox.settle(item.id, delivered_at=None, error=failure.message, again_at=again)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 from collections.abc import Callable
 from itertools import permutations
@@ -49,13 +50,14 @@ class TestMigrations:
     @pytest.mark.parametrize("kind", ["data", "keys"])
     def test_ops5_every_step_forward_and_back_leads_to_the_same_schema(self, empty: Empty, kind: str) -> None:
         driver = empty()
-        newest = schema.migrations(kind)[-1].number
+        steps = [0, *(step.number for step in schema.migrations(kind))]
+        newest = steps[-1]
         shapes = {0: {}}
-        for number in range(1, newest + 1):
-            assert schema.migrate(driver, kind, number) == (number - 1, number)
+        for before, number in itertools.pairwise(steps):
+            assert schema.migrate(driver, kind, number) == (before, number)
             shapes[number] = shape(driver)
-        for number in range(newest - 1, -1, -1):
-            assert schema.migrate(driver, kind, number) == (number + 1, number)
+        for number, before in reversed(list(itertools.pairwise(steps))):
+            assert schema.migrate(driver, kind, number) == (before, number)
             assert {n: c for n, c in shape(driver).items() if n != "schema_version"} == {
                 n: sorted_columns for n, sorted_columns in shapes[number].items() if n != "schema_version"
             }

@@ -213,7 +213,7 @@ class TestRetention:
         await store.decisions.record(one)
         await completed(store, one, lessons=[lesson(at=NOW)])
         for item in one.outbox:
-            await store.outbox.settle(item.id, delivered=True, error=None, again_at=None)
+            await store.outbox.settle(item.id, delivered_at=NOW, error=None, again_at=None)
         ends = {
             "outbox": rules.effects_days,
             "decisions": rules.decisions_days,

@@ -10,6 +10,7 @@ from support.stores import NOW, Store, assertion, completed, fresh, item, key, l
 from sidecar.domain.biometrics import Provenance
 from sidecar.domain.decisions import Evidence
 from sidecar.errors import BatchOutOfOrder, CaptureUsed, GaitkeeperError, IdempotencyConflict, TokenReplayed
+from sidecar.ports import SessionEnd
 
 pytestmark = pytest.mark.anyio
 
@@ -385,17 +386,27 @@ class TestOutbox:
     async def test_what_was_delivered_is_not_due_again(self, store: Store) -> None:
         one = item()
         await store.outbox.add([one])
-        await store.outbox.settle(one.id, delivered=True, error=None, again_at=None)
+        await store.outbox.settle(one.id, delivered_at=NOW, error=None, again_at=None)
         assert await store.outbox.due(NOW * 2, 10) == []
+
+    async def test_how_long_a_session_lived_on_is_kept(self, store: Store) -> None:
+        ended = item(body={"decision": fresh("ended"), "scope": "all"})
+        waiting = item(body={"decision": fresh("waiting"), "scope": "disable"})
+        await store.outbox.add([ended, waiting])
+        await store.outbox.settle(ended.id, delivered_at=NOW + 2.5, error=None, again_at=None)
+        assert await store.outbox.fates(["one"], [ended.body["decision"], waiting.body["decision"]]) == {
+            ended.body["decision"]: SessionEnd("delivered", "all", 2.5),
+            waiting.body["decision"]: SessionEnd("waiting", "disable"),
+        }
 
     async def test_a_failure_waits_and_counts(self, store: Store) -> None:
         one = item()
         await store.outbox.add([one])
-        await store.outbox.settle(one.id, delivered=False, error="answered 500", again_at=NOW + 4)
+        await store.outbox.settle(one.id, delivered_at=None, error="answered 500", again_at=NOW + 4)
         assert await store.outbox.due(NOW + 3, 10) == []
         (again,) = await store.outbox.due(NOW + 4, 10)
         assert (again.id, again.attempts, again.body, again.created) == (one.id, 1, one.body, one.created)
-        await store.outbox.settle(one.id, delivered=False, error="gone", again_at=None)
+        await store.outbox.settle(one.id, delivered_at=None, error="gone", again_at=None)
         assert await store.outbox.due(NOW * 2, 10) == []
 
     async def test_the_same_item_is_never_queued_twice(self, store: Store) -> None:

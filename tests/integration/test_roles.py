@@ -72,7 +72,7 @@ class Call:
 
 async def _listed(case: Case, response: Any) -> bool:
     found = {item["id"]: item for item in response.json()["decisions"]}
-    assert set(found[case.decision]) == {"id", "tenant", "at", "subject", "client", "action", "rule"}
+    assert set(found[case.decision]) - {"end"} == {"id", "tenant", "at", "subject", "client", "action", "rule"}
     return bool(found[case.decision]["subject"] == case.pseudonym)
 
 
@@ -139,6 +139,12 @@ async def _ended(case: Case, response: Any) -> bool:
     return len(queued) == len(case.rows("session.ended_by_operator")) > 0
 
 
+async def _cannot_be_disabled(case: Case, response: Any) -> bool:
+    """A provider at a webhook: it says so, and nothing is queued."""
+    queued = [row for row in case.world.rows("outbox") if case.decision in row]
+    return response.json()["error"] == "cannot_disable" and not queued
+
+
 async def _policy(case: Case, response: Any) -> bool:
     return bool(response.json()["sha256"] == case.world.inside.policies.enforced.digest)
 
@@ -200,6 +206,16 @@ CALLS = (
     Call(P.PEOPLE_FORGET, "POST", ACT, _forgotten, PERSON + "/forget"),
     Call(P.SESSIONS_END, "POST", DECISION + "/end", _ended, body={"scope": "session"}, status=202),
     Call(P.SESSIONS_END, "POST", "/operator/decisions/{tenant}/{decision_id}/end", _ended, form=True, status=303),
+    Call(P.PEOPLE_DISABLE, "POST", DECISION + "/disable", _cannot_be_disabled, status=409),
+    Call(
+        P.PEOPLE_DISABLE,
+        "POST",
+        "/operator/decisions/{tenant}/{decision_id}/disable",
+        _cannot_be_disabled,
+        form=True,
+        status=409,
+        extra={"scope": "disable"},
+    ),
     Call(P.POLICY_READ, "GET", API + "/policy", _policy),
     Call(P.POLICY_READ, "GET", "/operator/policies", _policies),
     Call(P.POLICY_READ, "GET", API + "/shadow", _shadowed),

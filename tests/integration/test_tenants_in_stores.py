@@ -24,7 +24,7 @@ from sidecar.evaluation.synthetic import probe_of
 from sidecar.keyring import batch_seal
 from sidecar.main import Sidecar, build
 from sidecar.masters import Masters
-from sidecar.ports import AuditEntry, DecisionRecord, Lesson, OutboxItem, ProfileKey
+from sidecar.ports import AuditEntry, DecisionRecord, Lesson, OutboxItem, ProfileKey, SessionEnd
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.gather import gather
 from sidecar.usecases.observe import observe
@@ -390,13 +390,13 @@ async def _(at: Place) -> None:
 @trying("Outbox.fates")
 async def _(at: Place) -> None:
     assert await at.sidecar.outbox.fates(["two"], [at.decision]) == {}
-    assert await at.sidecar.outbox.fates(["one"], [at.decision]) == {at.decision: "waiting"}
+    assert await at.sidecar.outbox.fates(["one"], [at.decision]) == {at.decision: SessionEnd("waiting", "session")}
 
 
 @trying("Outbox.settle")
 async def _(at: Place) -> None:
     """By the item's random id, which no route gives or takes."""
-    await at.sidecar.outbox.settle("a guess", delivered=True, error=None, again_at=None)
+    await at.sidecar.outbox.settle("a guess", delivered_at=1.0, error=None, again_at=None)
 
 
 @trying("Audit.add")

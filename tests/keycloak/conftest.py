@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from front import Front
 from middle import Middle
 from server import ADMIN, Server, running
-from stage import APP_PORT, Application, Stage, Visit
+from stage import APP_PORT, Application, Stage, Visit, realm
 
 from idp_adapters.keycloak.admin import AdminApi
 from sidecar.demo.launch import free_port
@@ -109,6 +110,25 @@ def restarted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFac
         yield made
 
 
+@pytest.fixture(scope="module")
+def by_admin(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A realm whose sidecar ends sessions by the Admin API."""
+    with _realm(server, browser, tmp_path_factory, "--admin-revocation") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fronted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Front]]:
+    """A realm whose pages and sidecar are reached by one origin."""
+    port = free_port()
+    front = Front(server.url, port)
+    try:
+        with _realm(server, browser, tmp_path_factory, port=port, origins=(front.url,)) as made:
+            yield made, front
+    finally:
+        front.close()
+
+
 @pytest.fixture
 def visit(stage: Stage) -> Iterator[Visit]:
     """Somebody with a fresh browser profile."""
@@ -117,15 +137,32 @@ def visit(stage: Stage) -> Iterator[Visit]:
     made.context.close()
 
 
+@pytest.fixture
+def bare(server: Server, tmp_path: Path) -> Iterator[Stage]:
+    """A realm as an administrator has it, without us and without any sidecar."""
+    name = f"bare-{secrets.token_hex(3)}"
+    with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
+        api.post("//realms", realm(name))
+        yield Stage(server, name, tmp_path, None, api, port=free_port())
+        api.delete("")
+
+
 @contextmanager
 def _realm(
-    server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str, port: int = 0, rules: str = ""
+    server: Server,
+    browser: Any,
+    paths: pytest.TempPathFactory,
+    *options: str,
+    port: int = 0,
+    rules: str = "",
+    origins: tuple[str, ...] = (),
 ) -> Iterator[Stage]:
     name = f"shore-{secrets.token_hex(3)}"
     with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
         made = Stage(
-            server, name, paths.mktemp("stage"), browser, api, options=options, port=port or free_port(), rules=rules
-        )
+            server, name, paths.mktemp("stage"), browser, api,
+            options=options, port=port or free_port(), rules=rules, origins=origins,
+        )  # fmt: skip
         try:
             made.prepare()
             yield made

@@ -25,11 +25,15 @@ Answer = Callable[["Caller", httpx.Response], None]
 
 
 class Middle:
-    """Listens on a port of its own and forwards to the port ``to``, unless ``fault`` names what to do instead."""
+    """Listens on a port of its own and forwards to the port ``to``, unless ``fault`` names what to do instead.
+
+    ``asked``: path and content of every call, oldest first.
+    """
 
     def __init__(self) -> None:
         self.to, self.port = free_port(), free_port()
         self.fault: str | None = None
+        self.asked: list[tuple[str, dict[str, Any]]] = []
         self._server: ThreadingHTTPServer | None = None
         self.serve()
 
@@ -49,6 +53,10 @@ class Middle:
         if context:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def calls(self, path: str) -> list[dict[str, Any]]:
+        """Return what was sent to a path."""
+        return [content for where, content in list(self.asked) if where == path]
 
     def vanish(self) -> None:
         """Stop listening: who calls is refused."""
@@ -77,14 +85,19 @@ class Caller(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if body:
+            self.owner.asked.append((self.path, json.loads(body)))
         if self.owner.fault == "hang":
             time.sleep(HANG_SECONDS)
             self.close_connection = True
             return
+        fault = self.owner.fault if self.path == "/access/v1/evaluation" else None
+        if fault in AT_ONCE:
+            self.answer(*AT_ONCE[fault])
+            return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
         url = f"http://127.0.0.1:{self.owner.to}{self.path}"
         answer = httpx.request(self.command, url, content=body, headers=headers, trust_env=False)
-        fault = self.owner.fault if self.path == "/access/v1/evaluation" else None
         FAULTS.get(fault or "", _forward)(self, answer)
 
     do_GET = do_POST  # noqa: N815 - http.server's name
@@ -127,10 +140,9 @@ def _said(**otherwise: Any) -> Answer:
     return answer
 
 
+AT_ONCE = {"error": (500, b"{}"), "garbage": (200, b"<html>All is well")}
 FAULTS: dict[str, Answer] = {
     "drip": _drip,
-    "error": lambda caller, answer: caller.answer(500, answer.content),
-    "garbage": lambda caller, _: caller.answer(200, b"<html>All is well"),
     "wrong_id": _said(decision_id="../../admin"),
     "other_login": _said(attempt="another-attempt"),
     "other_user": _said(subject="another-user"),

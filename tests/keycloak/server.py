@@ -37,9 +37,10 @@ class Server:
 class Machine:
     """The server's process, which can be killed and started again on the same database."""
 
-    def __init__(self, keys: Path, version: str) -> None:
-        self.port, self.log = free_port(), CACHE / f"server-{version}.log"
-        self._home, self._keys = server.unpacked(CACHE, version, JAR), keys
+    def __init__(self, keys: Path, version: str, *, name: str = "keycloak", port: int = 0) -> None:
+        """``name``: which of the copies on this machine; ``port``: where another one listened before."""
+        self.port, self.log = port or free_port(), CACHE / f"{name}-{version}.log"
+        self._home, self._keys = server.unpacked(CACHE, version, JAR, name=name), keys
         self._running = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         server.empty(self._home)
@@ -48,6 +49,22 @@ class Machine:
         """Start, and wait until the server is ready."""
         started = server.running(self._home, self.port, self.port + 1, self._keys, self.log)
         self._process = self._running.enter_context(started)
+
+    def export(self, realm: str, directory: Path) -> Path:
+        """Let the stopped server export a realm with its users, as an administrator does it; return the file."""
+        command = [
+            self._home / "bin" / "kc.sh",
+            "export",
+            "--dir",
+            directory,
+            "--realm",
+            realm,
+            "--users",
+            "realm_file",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return directory / f"{realm}-realm.json"
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the process, politely or not."""

@@ -28,7 +28,7 @@ from sidecar.config import Settings, load_settings
 from sidecar.demo.launch import free_port
 from sidecar.demo.layout import SYNTHETIC_TYPIST
 from sidecar.demo.seeding import enroll, synthetic_login, synthetic_probes
-from sidecar.evaluation.synthetic import typist
+from sidecar.evaluation.synthetic import Row, typist
 from sidecar.main import Sidecar, build
 from sidecar.ports import OutboxItem
 from sidecar.rehearsal import keyboard
@@ -64,7 +64,7 @@ def person(realm: str, username: str, *, otp: bool, **attributes: list[str]) -> 
 
 
 def realm(name: str) -> dict[str, Any]:
-    """Return a realm with clients of every fail mode, Amelia who has agreed, and two who were never asked."""
+    """Return a realm with clients of every fail mode, three who have agreed (Noel has no second factor), two never asked."""
 
     def client(client_id: str, **attributes: str) -> dict[str, Any]:
         return {
@@ -100,11 +100,13 @@ def realm(name: str) -> dict[str, Any]:
             client("side"),
             client("open", **{"gaitkeeper.failMode": "open"}),
             client("closed", **{"gaitkeeper.failMode": "closed"}),
+            client("vault", **{"gaitkeeper.withoutSecondFactor": "deny"}),
         ],
         "users": [
             person(name, USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "dinah", otp=True, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "bruno", otp=False),
+            person(name, "noel", otp=False, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "cora", otp=True),
         ],
     }
@@ -145,6 +147,7 @@ class Stage:
     process: "subprocess.Popen[bytes] | None" = None
     options: tuple[str, ...] = ()
     rules: str = ""
+    origins: tuple[str, ...] = ()
     logins: int = 9000
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -152,6 +155,12 @@ class Stage:
     def issuer(self) -> str:
         """The realm's issuer."""
         return f"{self.server.url}/realms/{self.name}"
+
+    @property
+    def revocation_url(self) -> str:
+        """Where the sidecar ends sessions: in the way that the installation was told."""
+        by_admin = f"{self.server.url}/admin/realms/{self.name}"
+        return by_admin if "--admin-revocation" in self.options else f"{self.issuer}/gaitkeeper/sessions/end"
 
     def prepare(self) -> None:
         """Make the realm, install, write the sidecar's settings, teach it Amelia's typing, and start it."""
@@ -170,8 +179,8 @@ issuer = "{self.issuer}"
 adapter = "keycloak"
 jwks_file = "{self.server.keys / self.name}-jwks.json"
 site_key = "{self.name}"
-origins = ["{self.server.url}"]
-revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
+origins = {json.dumps([self.server.url, *self.origins])}
+revocation_url = "{self.revocation_url}"
 """
         )
         if self.rules:
@@ -226,11 +235,19 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 
     def gaitkeeper(self, command: str, *more: str) -> str:
         """Run the product's command on the realm and return what it prints."""
-        words = [
+        return _told(self._command(command, *more))
+
+    def refused(self, command: str, *more: str) -> str:
+        """Run it and return why it refuses."""
+        done = _run(self._command(command, *more))
+        assert done.returncode != 0, done.stdout
+        return done.stdout + done.stderr
+
+    def _command(self, command: str, *more: str) -> list[str]:
+        return [
             sys.executable, "-m", "sidecar", "keycloak", command, "--realm", self.name, "--server", self.server.url,
             "--sidecar", self.sidecar_url, "--keys", str(self.server.keys), "--deadline-ms", "1500", *self.options, *more,
         ]  # fmt: skip
-        return _told(words)
 
     def status(self) -> str:
         """Run the command that shows the counts."""
@@ -300,7 +317,7 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
     def completed(self, decision_id: str) -> Any:
         """Return how a decision's login ended, as soon as it was reported."""
         assert self.sidecar
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             found = self.run(self.sidecar.decisions.get(self.name, decision_id))
             if found and found.completion is not None:
@@ -310,12 +327,30 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 
     def end_sessions(self, username: str, sid: str | None, scope: str) -> OutboxItem:
         """Let the running sidecar end sessions, as a rule or an operator would."""
+        return self.end_sessions_of(self.user_id(username), sid, scope)
+
+    def end_sessions_of(self, user: str, sid: str | None, scope: str) -> OutboxItem:
+        """Do the same by the user's id, for a server that is away."""
         assert self.sidecar
-        subject = self.sidecar.keyring.pseudonym(self.name, self.user_id(username))
+        subject = self.sidecar.keyring.pseudonym(self.name, user)
         body = {"subject": subject, "sid": sid, "scope": scope, "reason": "test", "decision": "test"}
         item = OutboxItem(secrets.token_urlsafe(8), self.name, self.issuer, "revoke", body, 0, time.time())
         self.run(self.sidecar.outbox.add([item]))
         return item
+
+    def ended(self, item: OutboxItem) -> dict[str, Any]:
+        """Return what is kept of an effect: attempts, error, delivered_at - created as ``seconds``."""
+        assert self.sidecar
+        names = ("attempts", "delivered", "error", "seconds")
+        sql = "SELECT attempts, delivered, error, delivered_at - created FROM outbox WHERE id = ?"
+        database = self.sidecar.database
+
+        async def read() -> dict[str, Any]:
+            rows = await database.reading(lambda: database.read(sql, (item.id,)))
+            return dict(zip(names, rows[0], strict=True))
+
+        found: dict[str, Any] = self.run(read())
+        return found
 
     def end_by_admin_api(self, username: str, sid: str | None, scope: str) -> None:
         """End sessions the other way: by the Admin API, with the sidecar's own key."""
@@ -345,11 +380,23 @@ revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
         )
 
 
-def _told(words: list[str]) -> str:
+def _run(words: list[str]) -> "subprocess.CompletedProcess[str]":
     env = os.environ | {"GAITKEEPER_KEYCLOAK_USER": ADMIN, "GAITKEEPER_KEYCLOAK_PASSWORD": ADMIN}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+
+def _told(words: list[str]) -> str:
+    done = _run(words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def typed_rows(who: int, number: int, username: str) -> tuple[list[Row], list[Row]]:
+    """Return how a synthetic typist types user name and password; each number is another login."""
+    if who == WHO:
+        return synthetic_login(who, number, username, PASSWORD)
+    rng = np.random.default_rng([who, number])
+    return typist(who).login(rng, len(username), enter=False), typist(who).login(rng, len(PASSWORD))
 
 
 def code() -> str:
@@ -437,13 +484,7 @@ class Visit:
     def type_login(self, username: str = USERNAME, *, who: int = WHO) -> None:
         """Type user name, Tab, password, Enter in the rhythm of a synthetic typist."""
         self.stage.logins += 1
-        number = self.stage.logins
-        if who == WHO:
-            name_rows, rows = synthetic_login(who, number, username, PASSWORD)
-        else:
-            rng = np.random.default_rng([who, number])
-            name_rows = typist(who).login(rng, len(username), enter=False)
-            rows = typist(who).login(rng, len(PASSWORD))
+        name_rows, rows = typed_rows(who, self.stage.logins, username)
         self.page.wait_for_load_state()
         self.page.focus("#username")
         keyboard.play(self.context.new_cdp_session(self.page), username, name_rows)

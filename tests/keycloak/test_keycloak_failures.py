@@ -17,11 +17,16 @@ from stage import CHEAP, PASSWORD, Stage, Visit, person
 pytestmark = pytest.mark.timeout(900)
 
 DEADLINE_MS = 250
-PATIENT_MS = 2000  # for those that answer: on a busy machine they may take longer than a login should wait
-SLACK_US = 250_000  # a thread that is late on a busy machine; a dripping body would take six seconds
+# Where a real sidecar answers, or a handshake comes first: on a busy machine that takes longer than a login should wait.
+PATIENT_MS = 2000
+# What a login may take longer than a calm one and the deadline: a thread that is late on a busy machine. A dripping body would
+# take six seconds.
+ALLOWANCE_SECONDS = 0.25
+CALM_LOGINS = 3
+MOST_REPORTS = 1050  # a thousand wait at most
 HEALTH_SECONDS, LOGIN_SECONDS = 0.5, 1.0
 WATCH = Path(__file__).with_name("watch.py")
-AHEAD_SECONDS = 600
+AHEAD_SECONDS = {"ahead": 600, "behind": -600}
 CLIENTS = {"open": "app", "app": "login-login-otp", "closed": "login-error"}
 CAUSES = {
     "gone": "unreachable",
@@ -33,8 +38,11 @@ CAUSES = {
     "wrong_id": "nonsense",
     "other_login": "nonsense",
     "other_user": "nonsense",
-    "clock": "refused",
+    "ahead": "refused",
+    "behind": "refused",
+    "no_url": "not_configured",
 }
+SLOW = ("wrong_id", "other_login", "other_user", "ahead", "behind", "certificate")
 
 
 @pytest.fixture
@@ -44,6 +52,14 @@ def healed(faulty: Stage, middle: Middle) -> Iterator[Stage]:
     heal(faulty)
     yield faulty
     middle.fault = None
+
+
+@pytest.fixture(scope="module")
+def calm_seconds(faulty: Stage, middle: Middle) -> float:
+    """How long a login takes at a sidecar that answers, on this machine and in this run."""
+    middle.fault = None
+    heal(faulty)
+    return max(log_in(faulty, typed=True).seconds for _ in range(CALM_LOGINS))
 
 
 def heal(stage: Stage) -> None:
@@ -67,7 +83,7 @@ def told_by(stage: Stage) -> dict[str, dict[str, int]]:
 
 
 def deadline(fault: str) -> int:
-    return DEADLINE_MS if fault in ("hang", "drip") else PATIENT_MS
+    return PATIENT_MS if fault in SLOW else DEADLINE_MS
 
 
 def logged(stage: Stage) -> int:
@@ -90,37 +106,90 @@ def fault(request: pytest.FixtureRequest, healed: Stage, middle: Middle, tmp_pat
         middle.vanish()
         middle.serve(self_signed(tmp_path))
         set_url(healed, middle.url.replace("http:", "https:"))
-    elif kind == "clock":
+    elif kind == "no_url":
+        set_url(healed, "gate.example.org:8443/ no url")
+    elif kind in AHEAD_SECONDS:
         healed.stop()
-        healed.start(ahead=AHEAD_SECONDS)
+        healed.start(ahead=AHEAD_SECONDS[kind])
     else:
         middle.fault = kind
     yield kind
     healed.configure(deadlineMs=str(DEADLINE_MS))
-    if kind == "certificate":
+    if kind in ("certificate", "no_url"):
         set_url(healed, middle.url)
+    if kind == "certificate":
         middle.vanish()
     if kind in ("gone", "certificate"):
         middle.serve()
-    if kind == "clock":
+    if kind in AHEAD_SECONDS:
         healed.stop()
         healed.start()
 
 
 @pytest.mark.parametrize("fault", list(CAUSES), indirect=True)
-def test_each_clients_fail_mode_holds_within_the_deadline_is_logged_once_and_counted(healed: Stage, fault: str) -> None:
+def test_each_clients_fail_mode_holds_within_the_deadline_is_logged_and_counted(
+    healed: Stage, calm_seconds: float, fault: str
+) -> None:
     before, lines = counts(healed), logged(healed)
+    limit = deadline(fault) / 1000 + ALLOWANCE_SECONDS
     for number, (client, page) in enumerate(CLIENTS.items(), 1):
-        assert log_in(healed, client, typed=True).name == page
+        ended = log_in(healed, client, typed=True)
+        assert ended.name == page
+        assert ended.seconds < calm_seconds + limit
         assert counts(healed)[CAUSES[fault]] == before[CAUSES[fault]] + number
-        assert logged(healed) == lines + number
-        assert told_by(healed)["times"]["newest_us"] < deadline(fault) * 1000 + SLACK_US
+        assert told_by(healed)["times"]["newest_us"] < limit * 1_000_000
     assert counts(healed)["answered"] == before["answered"]
+    assert logged(healed) - lines <= 1  # one line a minute and cause: an outage must not flood the log
+    assert f": {CAUSES[fault].upper()}: " in healed.server.log.read_text()
     error = healed.events("LOGIN_ERROR")[0]
     assert (error["error"], error["details"]["gaitkeeper_source"]) == ("gaitkeeper_denied", "unreachable")
     assert error["userId"] == healed.user_id("amelia")
     locked = healed.api.get(f"/attack-detection/brute-force/users/{error['userId']}")
     assert locked["numFailures"] == 0
+
+
+def test_a_login_with_a_one_time_code_asks_the_sidecar_once(healed: Stage, middle: Middle) -> None:
+    healed.configure(deadlineMs=str(PATIENT_MS))
+    try:
+        with Direct(healed) as direct:
+            page = direct.open()
+            middle.asked.clear()
+            page = direct.sign_in(page)
+            assert page.name == "login-login-otp"
+            assert direct.pass_otp(page).name == "app"
+        assert healed.completed(healed.decision().id)["second_factor"] is True
+        assert len(middle.calls("/access/v1/evaluation")) == 1
+    finally:
+        healed.configure(deadlineMs=str(DEADLINE_MS))
+
+
+def test_a_session_that_began_without_any_decision_is_no_way_past_a_closed_client(
+    healed: Stage, middle: Middle
+) -> None:
+    healed.configure(onSso="session")
+    try:
+        with Direct(healed) as direct:
+            middle.fault = "error"
+            assert direct.sign_in(direct.open("open"), typed=True).name == "app"
+            middle.fault = None
+            assert direct.open("closed").status == 403
+            assert direct.open("open").name == "app"
+    finally:
+        healed.configure(onSso="ask")
+
+
+def test_a_capture_that_is_too_long_is_dropped_and_counted_and_the_login_goes_on(healed: Stage) -> None:
+    healed.configure(deadlineMs=str(PATIENT_MS))
+    try:
+        dropped = counts(healed)["captures_dropped"]
+        for capture in ("x" * 70_000, '"' * 60_000):
+            with Direct(healed) as direct:
+                form = {"username": "amelia", "password": PASSWORD, "gaitkeeper_capture": capture}
+                assert direct.send("POST", direct.open().action, data=form).name == "login-login-otp"
+            assert healed.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_capture"
+        assert counts(healed)["captures_dropped"] == dropped + 2
+    finally:
+        healed.configure(deadlineMs=str(DEADLINE_MS))
 
 
 def test_an_administrator_sees_what_was_counted(healed: Stage) -> None:
@@ -153,7 +222,12 @@ def test_a_hundred_logins_at_a_hanging_sidecar_hold_up_nobody_else(healed: Stage
 
     watched = [healed.server.health, token, grant]
     calm = rush(healed, middle, names, watched, "error")  # answers at once: what a hundred logins cost on this machine
-    health, login = max(HEALTH_SECONDS, 1.5 * calm["health"]), max(LOGIN_SECONDS, 1.5 * calm["login"])
+    health, login = HEALTH_SECONDS, LOGIN_SECONDS
+    if (
+        calm["health"] > health or calm["login"] > login
+    ):  # this machine does not keep the limits without any sidecar either
+        health, login = max(health, 1.5 * calm["health"]), max(login, 1.5 * calm["login"])
+        print(f"a slow machine: the limits are {health:.2f} s and {login:.2f} s")
     for _ in range(3):  # other work of the machine may spoil a round; threads that hang would spoil each
         middle.fault = None
         heal(healed)
@@ -162,6 +236,7 @@ def test_a_hundred_logins_at_a_hanging_sidecar_hold_up_nobody_else(healed: Stage
             break
     assert seen["health"] < health
     assert seen["login"] < login
+    print(f"longest: health {seen['health']:.2f} s, others' logins {seen['login']:.2f} s; calm: {calm}")
 
 
 def rush(stage: Stage, middle: Middle, names: list[str], watched: list[str], fault: str) -> dict[str, float]:
@@ -223,3 +298,21 @@ def test_a_browsers_login_too_passes_a_sidecar_that_is_gone(healed: Stage, middl
     finally:
         visit.context.close()
         middle.serve()
+
+
+def test_reports_that_do_not_fit_are_counted_as_lost_and_shown(healed: Stage, middle: Middle) -> None:
+    """With the sidecar gone and the queue full of changed passwords."""
+    bruno = healed.user_id("bruno")
+    credentials = {"type": "password", "value": PASSWORD, "temporary": False}
+    before = told_by(healed)["reports"]["lost"]
+    middle.vanish()
+    try:
+        for _ in range(MOST_REPORTS):
+            healed.api.put(f"/users/{bruno}/reset-password", credentials)
+        lost = told_by(healed)["reports"]["lost"]
+        assert lost > before
+        shown = dict(line.rsplit(maxsplit=1) for line in healed.status().splitlines())
+        assert int(shown["reports lost"]) >= lost
+    finally:
+        middle.serve()
+    healed.until(lambda: told_by(healed)["reports"]["waiting"] == 0, 120)

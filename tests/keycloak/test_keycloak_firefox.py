@@ -5,11 +5,13 @@ from urllib.parse import urlencode
 
 import pytest
 from firefox import ENTER, TAB, Firefox, firefox, keys
-from stage import APP, PASSWORD, USERNAME, WHO, Stage, code
+from stage import APP, PASSWORD, USERNAME, WHO, Stage
 
 from sidecar.demo.seeding import synthetic_login
 
 pytestmark = pytest.mark.timeout(600)
+
+TRIES = 4  # a driver's pauses are longer than asked for on a busy machine; then it is not Amelia's rhythm any more
 
 
 def login(browser: Firefox, stage: Stage) -> str:
@@ -29,15 +31,13 @@ def login(browser: Firefox, stage: Stage) -> str:
 
 def test_a_typed_login_in_firefox_is_measured_scored_and_granted(stage: Stage, tmp_path: Path) -> None:
     with firefox(tmp_path / "profile") as browser:
-        page = login(browser, stage)
-        decision = stage.decision()
-        # A driver's pauses are longer than asked for on a busy machine: whether it still is Amelia's rhythm, the score says.
-        assert decision.body["facts"]["keystroke.outcome"] in ("match", "mismatch")
-        assert {score["field"] for score in decision.body["scores"]} == {"username", "password"}
-        assert page == ("app" if decision.body["facts"]["keystroke.outcome"] == "match" else "login-login-otp")
-        if page != "app":
-            browser.script(
-                f"document.querySelector('#otp').value = '{code()}'; document.querySelector('#kc-login').click()"
-            )
-            browser.until(f"location.href.startsWith('{APP}')")
+        for _ in range(TRIES):
+            page = login(browser, stage)
+            decision = stage.decision()
+            assert {score["field"] for score in decision.body["scores"]} == {"username", "password"}
+            assert page == ("app" if decision.body["facts"]["keystroke.outcome"] == "match" else "login-login-otp")
+            if page == "app":
+                break
+        assert page == "app"
+        assert stage.events("LOGIN")[0]["details"]["gaitkeeper_action"] == "allow"
         assert stage.completed(decision.id)["outcome"] == "succeeded"

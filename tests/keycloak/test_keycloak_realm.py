@@ -1,35 +1,13 @@
 """What an installation leaves in a realm, what of it leaves the realm, and whether it works where it arrives."""
 
 import json
-import re
-import secrets
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from direct import Direct, log_in
-from server import ADMIN, Server
-from stage import PASSWORD, Stage, person, realm
-
-from idp_adapters.keycloak.admin import AdminApi
-from sidecar.demo.launch import free_port
+from stage import PASSWORD, Stage, person
 
 pytestmark = pytest.mark.timeout(900)
-
-DOCS = Path(__file__).parents[2] / "docs" / "idp" / "keycloak.md"
-
-
-@pytest.fixture
-def bare(server: Server, tmp_path: Path) -> Iterator[Stage]:
-    """A realm as an administrator has it, without us and without any sidecar."""
-    name = f"bare-{secrets.token_hex(3)}"
-    with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
-        api.post("//realms", realm(name))
-        yield Stage(server, name, tmp_path, None, api, port=free_port())
-        api.delete("")
 
 
 def test_an_export_holds_no_secret_and_no_masked_setting(stage: Stage) -> None:
@@ -62,40 +40,3 @@ def test_an_exported_realm_works_where_it_is_imported(levels: Stage) -> None:
     with Direct(levels) as direct:
         assert direct.sign_in(direct.open(acr_values="gold"), typed=True).name == "login-login-otp"
     assert "Nothing to change." in levels.gaitkeeper("plan")
-
-
-def test_a_flow_for_named_clients_leaves_the_others_alone(bare: Stage) -> None:
-    said = bare.gaitkeeper("install", "--yes", "--client", "open", "--client", "side")
-    assert "client open: browser flow" in said
-    assert bare.api.get()["browserFlow"] == "browser"
-    assert log_in(bare, "open", "bruno").name == "login-gaitkeeper-consent"
-    assert log_in(bare, "app", "bruno").name == "login-gaitkeeper-consent"
-    with Direct(bare) as direct:
-        page = direct.refuse(direct.sign_in(direct.open("open"), "bruno"))
-        assert page.name == "app"
-        assert bare.events("LOGIN")[0]["details"]["gaitkeeper_source"] == "unreachable"
-    assert log_in(bare, "app", "bruno").name == "app"
-    assert "gaitkeeper_source" not in bare.events("LOGIN")[0]["details"]
-    assert "Nothing to change." in bare.gaitkeeper("plan", "--client", "open", "--client", "side")
-
-
-def test_the_commands_of_the_documentation_do_what_it_says(bare: Stage) -> None:
-    block = next(
-        one for one in re.findall(r"```console\n(.*?)```", DOCS.read_text(), re.S) if "keycloak install" in one
-    )
-    lines = re.sub(r"^ +", "", block, flags=re.M)
-    for there, here in (
-        ("https://login.example.org", bare.server.url),
-        ("https://gate.example.org", bare.sidecar_url),
-        ("--realm main", f"--realm {bare.name} --keys {bare.server.keys}"),
-        ("PASSWORD=...", f"PASSWORD={ADMIN}"),
-    ):
-        assert there in lines
-        lines = lines.replace(there, here)
-    script = f'set -eu\ngaitkeeper() {{ "{sys.executable}" -m sidecar "$@"; }}\n{lines}'
-    done = subprocess.run(["bash", "-c", script], input="y\n", capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Plan for realm") == 2
-    assert "Make them?" in done.stdout
-    assert bare.api.get()["browserFlow"] == "gaitkeeper browser"
-    assert (bare.server.keys / f"{bare.name}.jwk").stat().st_mode & 0o077 == 0

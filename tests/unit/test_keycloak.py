@@ -13,12 +13,17 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from typer.testing import CliRunner
 
 from idp_adapters.keycloak import sessions
+from idp_adapters.keycloak.admin import KeycloakRefused
+from idp_adapters.keycloak.choices import read, settle, unheard
+from idp_adapters.keycloak.commands import keycloak, next_steps
 from idp_adapters.keycloak.flows import Builder, Step
 from idp_adapters.keycloak.keys import new_private_jwk, public_half
-from idp_adapters.keycloak.record import Record
+from idp_adapters.keycloak.record import Record, RecordDamaged
 from idp_adapters.keycloak.sessions import KeycloakSessions
+from sidecar.config import load_settings
 from sidecar.errors import DeliveryFailed
 from sidecar.ports import OutboxItem
 from sidecar.tokens import new_signing_key, verify_request
@@ -62,11 +67,64 @@ async def test_the_realm_resource_is_asked_until_nothing_is_left_each_time_signe
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("status", "permanent"), [(503, False), (429, False), (401, False), (400, True), (404, True)])
+@pytest.mark.parametrize(("status", "permanent"), [(503, False), (429, False), (401, False), (400, True), (404, False)])
 async def test_what_is_worth_another_try(status: int, permanent: bool, monkeypatch: Any) -> None:
+    """A server whose jar is missing for the time of an upgrade answers 404; the resource itself never does."""
     with pytest.raises(DeliveryFailed) as failed:
         await ender(END, lambda _: httpx.Response(status), monkeypatch).end(item(), "user-1")
     assert failed.value.permanent is permanent
+
+
+ADMIN = "https://idp/admin/realms/a"
+ODD = {
+    "a page": httpx.Response(200, text="<html>maintenance"),
+    "no object": httpx.Response(200, json=[1]),
+    "other keys": httpx.Response(200, json={"error": "x"}),
+    "null": httpx.Response(200, json=None),
+    "a proxy's 404": httpx.Response(404, text="not here"),
+    "another 404": httpx.Response(404, json={"error": "Realm not found."}),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("odd", list(ODD))
+@pytest.mark.parametrize("scope", ["session", "all", "disable"])
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_an_answer_that_is_not_keycloaks_is_a_failure_to_be_tried_again(
+    odd: str, scope: str, signed_in: bool, monkeypatch: Any
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if signed_in and request.url.path.endswith("/token"):
+            return httpx.Response(200, json={"access_token": "t"})
+        return ODD[odd]
+
+    urls = [ADMIN] if scope == "disable" else [ADMIN, END]
+    if signed_in and odd in ("a page", "no object", "other keys", "null"):
+        urls = urls[1:]  # a 200 to a DELETE or PUT says enough
+    for url in urls:
+        with pytest.raises(DeliveryFailed) as failed:
+            await ender(url, answer, monkeypatch).end(item(scope), "user-1")
+        assert failed.value.permanent is False
+
+
+@pytest.mark.anyio
+async def test_an_account_is_disabled_before_its_sessions_end_and_by_the_admin_api_only(monkeypatch: Any) -> None:
+    calls = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token"):
+            return httpx.Response(200, json={"access_token": "t"})
+        calls.append((request.method, request.url.path.removeprefix("/admin/realms/a/users/user-1"), request.content))
+        return httpx.Response(200, json=[]) if request.method == "GET" else httpx.Response(204)
+
+    await ender(ADMIN, answer, monkeypatch).end(item("disable"), "user-1")
+    assert calls[0] == ("PUT", "", b'{"enabled":false}')
+    assert ("POST", "/logout", b"") in calls
+    by_resource = ender(END, answer, monkeypatch)
+    assert not by_resource.may_disable
+    with pytest.raises(DeliveryFailed) as failed:
+        await by_resource.end(item("disable"), "user-1")
+    assert failed.value.permanent
 
 
 @pytest.mark.anyio
@@ -89,7 +147,7 @@ async def test_the_admin_api_is_tried_online_then_offline_with_a_fresh_assertion
             ids.append(token.claims["jti"])
             return httpx.Response(200, json={"access_token": "t"})
         calls.append(f"{request.method} {request.url.raw_path.decode()}")
-        return httpx.Response(204 if len(calls) == 2 else 404)
+        return httpx.Response(204) if len(calls) == 2 else httpx.Response(404, json={"error": "Sesssion not found"})
 
     await ender("https://idp/admin/realms/a", answer, monkeypatch).end(item(), "user-1")
     path = "DELETE /admin/realms/a/sessions/s1?isOffline="
@@ -157,10 +215,11 @@ def build(realm: Realm, file: Path) -> tuple[list[str], list[str]]:
 
     def change(what: str, before: Any, after: Any, do: Callable[[], object]) -> None:
         changes.append(what)
+        intention = record.intend(what, before, after)
         do()
-        record.add(what, before, after)
+        record.confirm(intention)
 
-    Builder(realm, change, lambda what: record.last(what) is not None, said.append).ensure("top", STEPS)  # type: ignore[arg-type]
+    Builder(realm, change, record, said.append).ensure("top", STEPS)  # type: ignore[arg-type]
     return changes, said
 
 
@@ -199,3 +258,127 @@ def test_what_an_administrator_took_away_stays_away(tmp_path: Path) -> None:
     assert len(said) == 2
     realm.flows.clear()  # all of it gone: then it is made anew
     assert len(build(realm, file)[0]) > 5
+
+
+def test_a_step_that_stands_for_another_is_not_added_beside_it(tmp_path: Path) -> None:
+    realm, file = Realm(), tmp_path / "record.jsonl"
+    build(realm, file)
+    record = Record(file)
+    newer = (*STEPS[:1], Step("inner", "CONDITIONAL", steps=(Step("better b", "REQUIRED", instead_of="b"),)), STEPS[2])
+    Builder(realm, lambda *_: pytest.fail("nothing is to be changed"), record, str).ensure("top", newer)  # type: ignore[arg-type]
+
+
+def test_a_change_that_was_begun_keeps_its_old_value_and_is_not_taken_for_made(tmp_path: Path) -> None:
+    file = tmp_path / "record.jsonl"
+    Record(file).intend("realm loginTheme", "old", "new")
+    later = Record(file)
+    assert later.last("realm loginTheme") is None
+    later.found("realm loginTheme", "another")
+    assert later.last("realm loginTheme") is None
+    later.found("realm loginTheme", "new")
+    found = Record(file).last("realm loginTheme")
+    assert found
+    assert (found.before, found.after) == ("old", "new")
+
+
+@pytest.mark.parametrize("cut", range(1, 110, 7))
+def test_a_line_that_was_cut_off_in_writing_is_passed_over(tmp_path: Path, cut: int) -> None:
+    file = tmp_path / "record.jsonl"
+    record = Record(file)
+    for number in range(2):
+        record.confirm(record.intend(f"setting {number}", "old", "new"))
+    text = file.read_bytes()
+    file.write_bytes(text[: len(text) - cut])
+    again = Record(file)
+    again.confirm(again.intend("another", 1, 2))
+    whole = Record(file)
+    assert whole.last("another")
+    assert whole.last("setting 0")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["nonsense", "[]", '{"made": 7}', '{"made": 0}', '{"number": 9, "what": "a", "before": 1, "after": 2}', "{}"],
+)
+def test_other_damage_of_a_record_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "record.jsonl"
+    record = Record(file)
+    record.confirm(record.intend("a", 1, 2))
+    file.write_text(file.read_text() + line + "\n")
+    record = Record(tmp_path / "other.jsonl")
+    with pytest.raises(RecordDamaged, match=r"record\.jsonl:3: "):
+        Record(file)
+
+
+HERE = {"sidecar": "https://gate.example.org", "issuer": "https://idp/realms/a"}
+
+
+def test_what_the_realm_remembers_holds_until_something_else_is_said() -> None:
+    first = settle({**HERE, "levels": True, "direct_grant": True, "consent_version": "7", "deadline_ms": 300}, {})
+    kept = read(first.text())
+    assert settle(dict.fromkeys(kept), kept) == first
+    assert settle({"consent_version": "8"}, kept).consent_version == "8"
+    assert settle({"direct_grant": False}, kept).direct_grant is False
+    assert settle({"levels": True}, kept) == first
+    late = settle({"deadline_ms": 100}, kept)
+    assert late.deadline_ms == 300
+    assert len(unheard({"deadline_ms": 100}, late)) == 1
+    assert read(settle({"direct_grant": False, "deadline_ms": None}, kept).text()).get("direct_grant") is None
+
+
+@pytest.mark.parametrize("said", [{"levels": False}, {"username_first": True}, {"clients": ("app",)}])
+def test_what_contradicts_the_first_installation_is_refused(said: dict[str, Any]) -> None:
+    kept = read(settle({**HERE, "levels": True}, {}).text())
+    with pytest.raises(KeycloakRefused):
+        settle(said, kept)
+
+
+def test_named_clients_add_up_and_give_way_to_the_whole_realm() -> None:
+    kept = read(settle({**HERE, "clients": ("a",)}, {}).text())
+    both = settle({"clients": ("b", "a")}, kept)
+    assert both.clients == ("a", "b")
+    assert (both.with_brokers, both.with_registration) == (False, False)
+    assert settle({"brokers": True}, kept).with_brokers
+    whole = settle({}, kept, whole_realm=True)
+    assert whole.clients == ()
+    assert whole.with_brokers
+
+
+def test_a_first_installation_needs_a_sidecar_and_a_broken_memory_is_no_memory() -> None:
+    with pytest.raises(KeycloakRefused):
+        settle({}, {})
+    with pytest.raises(KeycloakRefused):
+        read("{")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("--sidecar", "gate.example.org"), ("--sidecar", "https://"), ("--sidecar", "ftp://gate.example.org"),
+        ("--reach", "gate:8800"), ("--issuer", "main"), ("--server", "login.example.org"), ("--endpoint", "/gate"),
+        ("--sidecar", "https://gate:port"), ("--fail-mode", "opne"), ("--secret-fields", "some"),
+        ("--transport", "direkt"), ("--consent-version", "a b"),
+    ],
+)  # fmt: skip
+def test_an_option_that_cannot_be_meant_is_refused_before_anything_is_asked(said: tuple[str, str]) -> None:
+    words = ["plan", "--realm", "a", "--user", "a", "--password", "b", *said]
+    refused = CliRunner().invoke(keycloak, words)
+    assert refused.exit_code == 2
+    assert f"{said[0]}: '{said[1]}'" in refused.output.replace("\n", "").replace("│", "").replace("  ", " ")
+
+
+def test_the_settings_that_are_printed_are_settings_of_the_sidecar(tmp_path: Path) -> None:
+    (tmp_path / "main-jwks.json").write_text("{}")
+    chosen = settle({**HERE, "issuer": "https://login.example.org/realms/main", "secret_fields": "summary"}, {})
+    printed = next_steps("main", tmp_path, chosen)
+    lines = [line for line in printed.splitlines() if line.startswith("       ")]
+    file = tmp_path / "gaitkeeper.toml"
+    file.write_text("\n".join(lines).replace("[[idps]]", 'data_dir = "data"\n[[idps]]'))
+    settings = load_settings(file)
+    assert settings.deadline_ms == 200
+    (idp,) = settings.idps
+    assert (idp.tenant, idp.adapter, idp.secret_fields) == ("main", "keycloak", "summary")
+    assert idp.origins == ("https://login.example.org",)
+    assert idp.revocation_url == "https://login.example.org/realms/main/gaitkeeper/sessions/end"
+    by_admin = next_steps("main", tmp_path, settle({"admin_revocation": True}, read(chosen.text())))
+    assert 'revocation_url = "https://login.example.org/admin/realms/main"' in by_admin
