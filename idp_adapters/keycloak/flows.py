@@ -68,7 +68,8 @@ def direct_grant(decide: Mapping[str, str]) -> tuple[Step, ...]:
     return (*who, *_decision(DIRECT_GRANT, decide, (_required("direct-grant-validate-otp"),)))
 
 
-PAGES = (Step("auth-otp-form", "ALTERNATIVE"), Step("webauthn-authenticator", "ALTERNATIVE"))
+# Keycloak's own pages, whose events also tell the decision that asked for them.
+PAGES = (Step("gaitkeeper-otp-form", "ALTERNATIVE"), Step("gaitkeeper-webauthn", "ALTERNATIVE"))
 
 
 def _decision(

@@ -1,10 +1,12 @@
 package org.gaitkeeper.keycloak.login;
 
+import jakarta.ws.rs.core.HttpHeaders;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.gaitkeeper.keycloak.sidecar.Action;
+import org.gaitkeeper.keycloak.sidecar.Captures;
 import org.gaitkeeper.keycloak.sidecar.Connection;
 import org.gaitkeeper.keycloak.sidecar.Consent;
 import org.gaitkeeper.keycloak.sidecar.NoAnswer;
@@ -16,7 +18,6 @@ import org.keycloak.authentication.AuthenticationFlowContext;
 import org.keycloak.authentication.AuthenticationFlowError;
 import org.keycloak.authentication.Authenticator;
 import org.keycloak.models.ClientModel;
-import org.keycloak.models.ImpersonationSessionNote;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
@@ -37,7 +38,9 @@ final class BehaviorRisk implements Authenticator {
         Map<String, String> config = BehaviorRiskFactory.config(context);
         if (config.get(BehaviorRiskFactory.STEP).equals(BehaviorRiskFactory.CARRY)) {
             notes.start();
-            notes.carry(capture(context));
+            if (!notes.carry(capture(context))) {
+                RealmSidecar.of(context.getRealm()).client.countDropped();
+            }
             context.success();
             return;
         }
@@ -60,34 +63,29 @@ final class BehaviorRisk implements Authenticator {
         Outcome.Wishes wishes = wishes(context.getAuthenticationSession().getClient(), config);
         UserSessionModel session = context.getSession().getContext().getUserSession();
         boolean again = session != null && session.getUser().getId().equals(user.getId());
-        if (again && (isImpersonated(session) || !config.get(BehaviorRiskFactory.ON_SSO).equals(BehaviorRiskFactory.ASK))) {
+        if (again && (Persons.isImpersonated(session) || !config.get(BehaviorRiskFactory.ON_SSO).equals(BehaviorRiskFactory.ASK))) {
             return standing(session, wishes, person);
         }
         RealmSidecar sidecar = RealmSidecar.of(context.getRealm());
         try {
-            Question question = question(context, notes, consent, person, again);
-            notes.forgetCarried();
+            Question.Attempt attempt = attempt(context, notes, again ? session : null);
+            Question question = question(context, attempt, consent, person, wishes, config);
             Duration deadline = Duration.ofMillis(BehaviorRiskFactory.deadline(config));
             Verdict verdict = sidecar.client.evaluate(connect(sidecar, context), question, deadline);
+            if (verdict.device() != null && !LoginNotes.isWithoutPages(context.getHttpRequest())) {
+                DeviceCookie.set(context.getSession(), context.getRealm(), verdict.device());
+            }
             return Outcome.of(verdict, wishes, person);
         } catch (NoAnswer none) {
-            LOG.warnf("no decision for a login at client %s: %s", client(context), none.getMessage());
-            return Outcome.unanswered(wishes, person);
+            return unanswered(context, sidecar, none, wishes, person);
+        } catch (RuntimeException unforeseen) { // whatever it is, the client's fail mode holds
+            LOG.debug("a login could not be asked about", unforeseen);
+            NoAnswer none = new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, unforeseen.getClass().getSimpleName());
+            sidecar.client.count(none.why());
+            return unanswered(context, sidecar, none, wishes, person);
+        } finally {
+            notes.forgetCarried();
         }
-    }
-
-    /** A running session stands on the decision it began with. One that began without any is treated like a silent sidecar. */
-    private static Outcome standing(UserSessionModel session, Outcome.Wishes wishes, Outcome.Person person) {
-        if (isImpersonated(session) || session.getNote(Names.DETAIL_ACTION) != null) {
-            String risk = session.getNote(Names.DETAIL_RISK);
-            return new Outcome(Action.ALLOW, null, "session", risk == null ? "unknown" : risk);
-        }
-        return Outcome.unanswered(wishes, person);
-    }
-
-    /** An administrator in another's session: nothing is decided by, or learned from, what they do there. */
-    private static boolean isImpersonated(UserSessionModel session) {
-        return session.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString()) != null;
     }
 
     private static Connection connect(RealmSidecar sidecar, AuthenticationFlowContext context) throws NoAnswer {
@@ -99,27 +97,60 @@ final class BehaviorRisk implements Authenticator {
         }
     }
 
-    private static Question question(
-        AuthenticationFlowContext context, LoginNotes notes, Consent consent, Outcome.Person person, boolean again) {
-        AuthenticationSessionModel login = context.getAuthenticationSession();
-        List<String> captures = new ArrayList<>(again ? List.of() : notes.carried());
-        String posted = again ? null : capture(context);
-        if (Question.isUsable(posted) && !captures.contains(posted)) {
-            captures.add(posted);
+    private static Outcome unanswered(
+        AuthenticationFlowContext context, RealmSidecar sidecar, NoAnswer none, Outcome.Wishes wishes, Outcome.Person person) {
+        sidecar.log("no decision for a login at client " + client(context), none);
+        return Outcome.unanswered(wishes, person);
+    }
+
+    /**
+     * A running session stands on the decision it began with. One that began without any, also because the sidecar was silent
+     * then, is treated like a silent sidecar: the client may have another fail mode than the one at which it began.
+     */
+    private static Outcome standing(UserSessionModel session, Outcome.Wishes wishes, Outcome.Person person) {
+        if (Persons.isImpersonated(session) || session.getNote(Names.DETAIL_DECISION) != null) {
+            String risk = session.getNote(Names.DETAIL_RISK);
+            return new Outcome(Action.ALLOW, null, "session", risk == null ? "unknown" : risk);
         }
-        UserModel user = context.getUser();
+        return Outcome.unanswered(wishes, person);
+    }
+
+    /** Which login it is; {@code running}: the session that goes on, in which there is nothing typed. */
+    private static Question.Attempt attempt(AuthenticationFlowContext context, LoginNotes notes, UserSessionModel running) {
+        AuthenticationSessionModel login = context.getAuthenticationSession();
+        List<String> captures = new ArrayList<>();
+        if (running == null) {
+            captures.addAll(notes.carried());
+            String posted = capture(context);
+            if (Captures.isUsable(posted) && !captures.contains(posted)) {
+                captures.add(posted);
+            } else if (posted != null && !posted.isEmpty() && !captures.contains(posted)) {
+                RealmSidecar.of(context.getRealm()).client.countDropped();
+            }
+        }
+        String sid = login.getParentSession().getId(); // becomes the sid of the tokens
+        Long began = running == null ? null : (long) running.getStarted();
+        return new Question.Attempt(login.getTabId(), notes.startedAt(), captures, running == null ? sid : running.getId(), began);
+    }
+
+    private static Question question(
+        AuthenticationFlowContext context, Question.Attempt attempt, Consent consent, Outcome.Person person, Outcome.Wishes wishes,
+        Map<String, String> config) {
+        boolean memberships = config.get(BehaviorRiskFactory.MEMBERSHIPS).equals(BehaviorRiskFactory.SEND);
+        HttpHeaders headers = context.getHttpRequest().getHttpHeaders();
         return new Question(
-            again ? "session_check" : "login",
-            user.getId(),
-            user.getUsername(),
+            attempt.sessionStartedAt() == null ? "login" : "session_check",
+            Persons.subject(context.getRealm(), context.getUser(), memberships),
             client(context),
-            login.getTabId(),
-            notes.startedAt(),
-            captures,
-            login.getParentSession().getId(), // becomes the sid of the tokens
+            attempt,
             consent,
             person.secondFactor(),
-            "1".equals(context.getHttpRequest().getHttpHeaders().getHeaderString("Sec-GPC")));
+            wishes.withoutSecondFactor(),
+            new Question.Surroundings(
+                context.getConnection().getRemoteHost(), // as the server knows it, behind its proxies, too
+                headers.getHeaderString(HttpHeaders.USER_AGENT),
+                DeviceCookie.sent(context.getSession()),
+                "1".equals(headers.getHeaderString("Sec-GPC"))));
     }
 
     private static String client(AuthenticationFlowContext context) {

@@ -24,6 +24,9 @@ public final class BehaviorRiskFactory extends ExecutionFactory {
     static final String ON_SSO = "onSso";
     static final String SESSION = "session";
     static final String ASK = "ask";
+    static final String MEMBERSHIPS = "memberships";
+    static final String SEND = "send";
+    static final String OMIT = "omit";
     private static final long SHORTEST_MS = 20;
     private static final long LONGEST_MS = 2_000;
     private static final long DEADLINE_MS = 250;
@@ -36,8 +39,10 @@ public final class BehaviorRiskFactory extends ExecutionFactory {
             + Names.CLIENT_FAIL_MODE + " wins.", "challenge", "open", "challenge", "closed"),
         property(WITHOUT_FACTOR, "Users without second factor", "What a challenge becomes for them. A client's attribute "
             + Names.CLIENT_WITHOUT_FACTOR + " wins.", "allow", "allow", "deny"),
-        property(ON_SSO, "In a running session", "session: the session's own decision stands. ask: ask the sidecar (action session_check);"
-            + " needs a policy that has a rule for it.", SESSION, SESSION, ASK),
+        property(ON_SSO, "In a running session", "ask: ask the sidecar (action session_check); the policy needs a rule for it, as the"
+            + " shipped ones have. session: the decision with which the session began stands.", ASK, ASK, SESSION),
+        property(MEMBERSHIPS, "Roles and groups", "send: the person's own realm roles and groups go along, for policies that look at"
+            + " them. omit: they do not.", SEND, SEND, OMIT),
         property("default.reference.value", "Authenticator reference (amr)", "Empty by default: behaviour is no factor.", null),
         property("default.reference.maxAge", "Authenticator reference max age", "Seconds for which the reference is valid.", null));
 

@@ -31,7 +31,7 @@ final class ConsentAction implements RequiredActionProvider {
         AuthenticationSessionModel login = context.getAuthenticationSession();
         new LoginNotes(login).describe(context.getEvent(), context.getRealm());
         String version = context.getRealm().getAttribute(Names.CONSENT_VERSION);
-        if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login)) {
+        if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login) || isImpersonated(context)) {
             return;
         }
         Consent chosen = Persons.consent(context.getUser());
@@ -46,13 +46,26 @@ final class ConsentAction implements RequiredActionProvider {
         return (prompt != null && prompt.contains("none")) || LoginNotes.isWithoutPages(context.getHttpRequest());
     }
 
+    /** An administrator in somebody's session must not answer for them. */
+    private static boolean isImpersonated(RequiredActionContext context) {
+        return Persons.areImpersonated(context.getSession(), context.getRealm(), context.getAuthenticationSession());
+    }
+
     @Override
     public void requiredActionChallenge(RequiredActionContext context) {
+        if (isImpersonated(context)) {
+            context.ignore();
+            return;
+        }
         context.challenge(page(context));
     }
 
     @Override
     public void processAction(RequiredActionContext context) {
+        if (isImpersonated(context)) {
+            context.failure();
+            return;
+        }
         String choice = context.getHttpRequest().getDecodedFormParameters().getFirst(CHOICE);
         if (!"given".equals(choice) && !"refused".equals(choice)) {
             context.challenge(page(context));
@@ -64,11 +77,18 @@ final class ConsentAction implements RequiredActionProvider {
         user.setSingleAttribute(Names.CONSENT, consent.text());
         new LoginNotes(context.getAuthenticationSession()).describe(context.getEvent(), realm);
         context.getEvent().detail(Names.DETAIL_CONSENT, choice);
-        Map<String, Object> told = new HashMap<>(consent.told());
-        told.put("subject", Map.of("id", user.getId()));
-        told.put("second_factor", Persons.passedSecondFactor(realm, context.getAuthenticationSession()));
-        RealmSidecar.tell(context.getSession(), realm, new Reports.Report("/v1/subjects/consent", told));
+        boolean factor = Persons.passedSecondFactor(realm, context.getAuthenticationSession());
+        context.getEvent().detail(Names.DETAIL_FACTOR, Boolean.toString(factor));
+        RealmSidecar.tell(context.getSession(), realm, report(user.getId(), consent, factor));
+        Enrollment.answered(context.getSession(), realm, user, context.getAuthenticationSession(), consent);
         context.success();
+    }
+
+    static Reports.Report report(String user, Consent consent, boolean secondFactor) {
+        Map<String, Object> told = new HashMap<>(consent.told());
+        told.put("subject", Map.of("id", user));
+        told.put("second_factor", secondFactor);
+        return new Reports.Report("/v1/subjects/consent", told);
     }
 
     private static Response page(RequiredActionContext context) {

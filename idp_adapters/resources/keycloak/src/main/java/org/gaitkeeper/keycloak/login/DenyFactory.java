@@ -36,11 +36,13 @@ public final class DenyFactory extends ExecutionFactory {
         @Override
         public void authenticate(AuthenticationFlowContext context) {
             LoginNotes notes = new LoginNotes(context.getAuthenticationSession());
-            notes.describe(context.getEvent());
-            context.getEvent().user(context.getUser()).error(ERROR);
-            if (notes.decision() != null) {
-                RealmSidecar.tell(context.getSession(), context.getRealm(), new Reports.Report(
-                    "/v1/decisions/" + notes.decision() + "/completion", Map.of("outcome", "failed")));
+            if (notes.deny()) { // a page that is reloaded, or posted to, is no other denial
+                notes.describe(context.getEvent());
+                context.getEvent().user(context.getUser()).error(ERROR);
+                if (notes.decision() != null) {
+                    RealmSidecar.tell(context.getSession(), context.getRealm(), new Reports.Report(
+                        "/v1/decisions/" + notes.decision() + "/completion", Map.of("outcome", "failed")));
+                }
             }
             context.challenge(response(context)); // a failure would feed the brute-force detector
         }

@@ -4,8 +4,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.gaitkeeper.keycloak.sidecar.Action;
+import org.gaitkeeper.keycloak.sidecar.Captures;
 import org.gaitkeeper.keycloak.sidecar.Outcome;
-import org.gaitkeeper.keycloak.sidecar.Question;
 import org.keycloak.events.EventBuilder;
 import org.keycloak.http.HttpRequest;
 import org.keycloak.models.RealmModel;
@@ -36,15 +36,17 @@ record LoginNotes(AuthenticationSessionModel login) {
         return noted == null ? null : Long.valueOf(noted);
     }
 
-    /** Keep a page's capture for the decision at a later page. */
-    void carry(String capture) {
-        if (!Question.isUsable(capture)) {
-            return;
-        }
+    /** Keep a page's capture for the decision at a later page. Return false when it is dropped, for there is no room. */
+    boolean carry(String capture) {
         List<String> kept = carried();
-        if (kept.size() < Question.MOST_CAPTURES - 1 && !kept.contains(capture)) {
-            login.setAuthNote(Names.CARRIED + kept.size(), capture);
+        if (capture == null || capture.isEmpty() || kept.contains(capture)) {
+            return true;
         }
+        if (!Captures.canBeCarried(capture, kept)) {
+            return false;
+        }
+        login.setAuthNote(Names.CARRIED + kept.size(), capture);
+        return true;
     }
 
     List<String> carried() {
@@ -79,6 +81,13 @@ record LoginNotes(AuthenticationSessionModel login) {
     /** Return the action of this login; null when no decision was made. */
     Action action() {
         return Action.of(login.getAuthNote(Names.ACTION));
+    }
+
+    /** Note that this login was denied; false when that was so already. */
+    boolean deny() {
+        boolean first = login.getAuthNote(Names.DENIED) == null;
+        login.setAuthNote(Names.DENIED, "true");
+        return first;
     }
 
     String decision() {

@@ -5,15 +5,20 @@ import java.net.http.HttpClient;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Semaphore;
+import java.util.function.Consumer;
 import org.gaitkeeper.keycloak.sidecar.Connection;
 import org.gaitkeeper.keycloak.sidecar.EcKey;
 import org.gaitkeeper.keycloak.sidecar.Json;
 import org.gaitkeeper.keycloak.sidecar.NoAnswer;
+import org.gaitkeeper.keycloak.sidecar.OncePerMinute;
 import org.gaitkeeper.keycloak.sidecar.Reports;
 import org.gaitkeeper.keycloak.sidecar.SidecarClient;
 import org.gaitkeeper.keycloak.sidecar.Timings;
@@ -28,23 +33,27 @@ import org.keycloak.vault.VaultStringSecret;
  *
  * <p>The realm's key never stands in the realm. It is looked for in the vault ({@code gaitkeeper-key}), in the environment
  * ({@code GAITKEEPER_KEY_REALM}) and in the file {@code <key-dir>/<realm>.jwk}, and always under the realm's own name: whoever
- * administers one realm cannot make it sign with another's.
+ * administers one realm cannot make it sign with another's. So the environment serves only names that keep their own there.
  */
 final class RealmSidecar {
     private static final Logger LOG = Logger.getLogger(RealmSidecar.class);
     private static final long KEY_SECONDS = 60;
     private static final int WAITING_REPORTS = 1000;
+    private static final Duration PATIENCE = Duration.ofHours(1); // what is told of a login later than that teaches nothing
     private static final int KEPT_TIMINGS = 1024;
+    private static final Semaphore EVERYBODY = SidecarClient.permits();
     private static final Map<String, RealmSidecar> BY_REALM = new ConcurrentHashMap<>();
     private static volatile HttpClient http = SidecarClient.http(null);
     private static volatile Path keyDirectory = Path.of(System.getProperty("kc.home.dir", "."), "conf", "gaitkeeper");
 
     final Timings timings = new Timings(KEPT_TIMINGS);
-    final SidecarClient client = new SidecarClient(http);
-    final Reports reports = new Reports(client, this::connection, WAITING_REPORTS, LOG::warn);
-    private final String realm;
+    final SidecarClient client = new SidecarClient(http, EVERYBODY, this::warn);
+    final Reports reports = new Reports(client, this::connection, WAITING_REPORTS, PATIENCE, this::warn);
+    private final OncePerMinute<NoAnswer.Cause> lines = new OncePerMinute<>(System::nanoTime);
+    private volatile String realm;
     private volatile Connection connection;
     private EcKey key;
+    private String keyOf;
     private long keyReadAt;
 
     private RealmSidecar(String realm) {
@@ -73,8 +82,17 @@ final class RealmSidecar {
     }
 
     static void closeAll() {
-        BY_REALM.values().forEach(realm -> realm.reports.close());
+        List<RealmSidecar> all = List.copyOf(BY_REALM.values());
         BY_REALM.clear();
+        Reports.closeAll(all.stream().map(one -> one.reports).toList());
+    }
+
+    /** The realm is gone, and with it whoever could be told of. */
+    static void forget(String realmId) {
+        RealmSidecar gone = BY_REALM.remove(realmId);
+        if (gone != null) {
+            gone.reports.abandon();
+        }
     }
 
     /** Whether the realm was connected to a sidecar by an administrator at all. */
@@ -83,11 +101,22 @@ final class RealmSidecar {
     }
 
     static RealmSidecar of(RealmModel realm) {
-        return BY_REALM.computeIfAbsent(realm.getId(), id -> new RealmSidecar(realm.getName()));
+        RealmSidecar sidecar = BY_REALM.computeIfAbsent(realm.getId(), id -> new RealmSidecar(realm.getName()));
+        sidecar.realm = realm.getName(); // realms can be renamed
+        return sidecar;
     }
 
     /** Queue a report for after the transaction: what is rolled back must not be reported. */
     static void tell(KeycloakSession session, RealmModel realm, Reports.Report report) {
+        afterCommit(session, realm, sidecar -> sidecar.reports.add(report));
+    }
+
+    /** The same for a report that strangers can cause, see {@link Reports#addCheap}. */
+    static void tellCheap(KeycloakSession session, RealmModel realm, Reports.Report report) {
+        afterCommit(session, realm, sidecar -> sidecar.reports.addCheap(report));
+    }
+
+    private static void afterCommit(KeycloakSession session, RealmModel realm, Consumer<RealmSidecar> work) {
         if (!isConfigured(realm)) {
             return;
         }
@@ -95,9 +124,22 @@ final class RealmSidecar {
         try {
             sidecar.connect(session, realm);
         } catch (NoAnswer notYet) {
-            LOG.warnf("a report waits for the connection: %s", notYet.getMessage());
+            sidecar.log("a report waits for the connection", notYet);
         }
-        session.getTransactionManager().enlistAfterCompletion(new AfterCommit(() -> sidecar.reports.add(report)));
+        session.getTransactionManager().enlistAfterCompletion(new AfterCommit(() -> work.accept(sidecar)));
+    }
+
+    /** Log why something has to do without the sidecar: one line a minute and cause. */
+    void log(String what, NoAnswer none) {
+        LOG.debugf("realm %s: %s: %s", realm, what, none.getMessage());
+        long count = lines.count(none.why());
+        if (count > 0) {
+            warn(what + ": " + none.getMessage() + (count == 1 ? "" : " (" + count + " times since it was last said)"));
+        }
+    }
+
+    private void warn(String line) {
+        LOG.warnf("realm %s: %s", realm, line);
     }
 
     /** Return the connection as the realm and its key say now. */
@@ -106,8 +148,9 @@ final class RealmSidecar {
             throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, "realm " + realm.getName() + " has no sidecar");
         }
         long now = System.nanoTime();
-        if (key == null || now - keyReadAt > KEY_SECONDS * 1_000_000_000L) {
+        if (key == null || !realm.getName().equals(keyOf) || now - keyReadAt > KEY_SECONDS * 1_000_000_000L) {
             key = readKey(session, realm.getName());
+            keyOf = realm.getName();
             keyReadAt = now;
         }
         String url = bare(realm.getAttribute(Names.URL));
@@ -124,7 +167,7 @@ final class RealmSidecar {
         String text;
         try {
             text = keyText(session, realm);
-        } catch (IOException unreadable) {
+        } catch (IOException | RuntimeException unreadable) { // a vault may throw anything
             throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, "the key of realm " + realm + " cannot be read");
         }
         try {
@@ -146,9 +189,11 @@ final class RealmSidecar {
                 return found.get();
             }
         }
-        String named = System.getenv("GAITKEEPER_KEY_" + realm.toUpperCase(Locale.ROOT).replaceAll("[^A-Z0-9]", "_"));
-        if (named != null) {
-            return named;
+        if (realm.matches("[a-z0-9]+")) { // other names would have to share: a.b and a-b, Main and main
+            String named = System.getenv("GAITKEEPER_KEY_" + realm.toUpperCase(Locale.ROOT));
+            if (named != null) {
+                return named;
+            }
         }
         if (!realm.matches("[A-Za-z0-9_-][A-Za-z0-9._-]*")) {
             throw new IOException("a realm of this name has no key file");

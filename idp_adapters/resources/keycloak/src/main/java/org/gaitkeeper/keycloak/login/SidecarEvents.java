@@ -5,17 +5,20 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import org.gaitkeeper.keycloak.sidecar.Reports;
+import org.keycloak.events.Errors;
 import org.keycloak.events.Event;
 import org.keycloak.events.EventListenerProvider;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.ResourceType;
+import org.keycloak.http.HttpRequest;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
 import org.keycloak.models.credential.PasswordCredentialModel;
 import org.keycloak.sessions.AuthenticationSessionModel;
 
 /**
- * Turns Keycloak's events into reports: how a login ended, that a password changed, that a session ended.
+ * Turns Keycloak's events into reports: how a login ended, that a password was wrong or changed, that a session ended.
  *
  * <p>Nothing is sent here; reports are queued when the transaction has been committed. An impersonation brings no decision
  * with it, so nothing can be learned of it.
@@ -53,11 +56,12 @@ final class SidecarEvents implements EventListenerProvider {
         }
         switch (event.getType()) {
             case LOGIN -> completed(event);
+            case LOGIN_ERROR -> refused(event);
             case LOGOUT -> tell(event.getRealmId(), event("logout", event.getUserId(), event.getSessionId()));
-            case UPDATE_PASSWORD -> passwordChanged(event.getRealmId(), event.getUserId());
+            case UPDATE_PASSWORD -> passwordChangedByUser(event);
             case UPDATE_CREDENTIAL -> {
                 if (PasswordCredentialModel.TYPE.equals(detail(event, "credential_type"))) {
-                    passwordChanged(event.getRealmId(), event.getUserId());
+                    passwordChangedByUser(event);
                 }
             }
             default -> { }
@@ -83,10 +87,46 @@ final class SidecarEvents implements EventListenerProvider {
         RealmSidecar.tell(session, realm, completion(decision, Persons.passedSecondFactor(realm, login), event.getSessionId()));
     }
 
+    /**
+     * A wrong password, from a browser that the sidecar knows: without its cookie nothing would follow from it. A wrong second factor
+     * is none: the password before it was right, and the login may still succeed.
+     */
+    private void refused(Event event) {
+        AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
+        RealmModel realm = session.realms().getRealm(event.getRealmId());
+        String device = DeviceCookie.sent(session);
+        boolean wrongPassword = Errors.INVALID_USER_CREDENTIALS.equals(event.getError())
+            && login != null && new LoginNotes(login).action() == null;
+        if (realm == null || device == null || !wrongPassword) {
+            return;
+        }
+        Map<String, Object> body = new HashMap<>(event("login_failed", event.getUserId(), null).body());
+        body.put("device", device);
+        RealmSidecar.tellCheap(session, realm, new Reports.Report("/v1/events", body));
+    }
+
     private void passwordChanged(String realmId, String user) {
         if (told.add("password " + user)) {
             tell(realmId, event("password_changed", user, null));
         }
+    }
+
+    /** The person changed it on Keycloak's own page: how it was typed there is the beginning of its new template. */
+    private void passwordChangedByUser(Event event) {
+        passwordChanged(event.getRealmId(), event.getUserId());
+        AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
+        RealmModel realm = session.realms().getRealm(event.getRealmId());
+        UserModel user = login == null || realm == null ? null : login.getAuthenticatedUser();
+        if (user == null || !user.getId().equals(event.getUserId()) || !RealmSidecar.isConfigured(realm)
+            || Persons.areImpersonated(session, realm, login) || !told.add("typed " + user.getId())) {
+            return;
+        }
+        HttpRequest request = session.getContext().getHttpRequest();
+        if (request == null || !"POST".equals(request.getHttpMethod())) {
+            return;
+        }
+        Enrollment.keep(realm, login, request.getDecodedFormParameters().getFirst(Names.FIELD)); // of the form, our field alone
+        Enrollment.answered(session, realm, user, login, Persons.consent(user));
     }
 
     private void tell(String realmId, Reports.Report report) {

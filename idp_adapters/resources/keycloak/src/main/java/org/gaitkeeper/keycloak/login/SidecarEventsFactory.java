@@ -7,6 +7,7 @@ import org.keycloak.events.EventListenerProvider;
 import org.keycloak.events.EventListenerProviderFactory;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.provider.ServerInfoAwareProviderFactory;
 
@@ -33,6 +34,10 @@ public final class SidecarEventsFactory implements EventListenerProviderFactory,
             if (event instanceof UserModel.UserRemovedEvent removed) {
                 Reports.Report report = SidecarEvents.event("account_deleted", removed.getUser().getId(), null);
                 RealmSidecar.tell(removed.getKeycloakSession(), removed.getRealm(), report);
+            } else if (event instanceof RealmModel.RealmRemovedEvent removed) {
+                String realm = removed.getRealm().getId();
+                removed.getKeycloakSession().getTransactionManager()
+                    .enlistAfterCompletion(new AfterCommit(() -> RealmSidecar.forget(realm)));
             }
         });
     }

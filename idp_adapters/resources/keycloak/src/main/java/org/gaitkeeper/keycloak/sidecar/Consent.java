@@ -18,8 +18,8 @@ public record Consent(boolean given, String version, long at) {
         return (given ? "given " : "refused ") + version + " " + at;
     }
 
-    /** The form in which the hook takes it. */
+    /** The form in which the hook takes it. With its time, so that an answer that arrives late undoes no newer one. */
     public Map<String, Object> told() {
-        return Map.of("given", given, "version", version);
+        return Map.of("given", given, "version", version, "answered_at", at);
     }
 }

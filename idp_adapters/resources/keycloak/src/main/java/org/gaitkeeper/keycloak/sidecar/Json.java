@@ -27,11 +27,12 @@ public final class Json {
         throw new IllegalArgumentException("not a JSON object");
     }
 
-    public static byte[] bytes(Map<String, ?> object) {
+    /** Return a map or a list of plain values as JSON. Throws IllegalStateException for any other. */
+    public static byte[] bytes(Object value) {
         try {
-            return MAPPER.writeValueAsBytes(object);
+            return MAPPER.writeValueAsBytes(value);
         } catch (JsonProcessingException impossible) {
-            throw new IllegalStateException("a map of plain values is always JSON");
+            throw new IllegalStateException("not representable as JSON");
         }
     }
 

@@ -7,38 +7,61 @@ import java.util.Map;
 /**
  * The AuthZEN request about one login. Values that are null are left out.
  *
- * @param captures the hidden fields as they came, one a page, oldest first
+ * @param action {@code login}, or {@code session_check} for a running session
  * @param consent null while the person has not chosen
+ * @param withoutSecondFactor what a challenge becomes for somebody who has no second factor
  */
 public record Question(
-    String action, String user, String name, String client, String attempt, Long startedAt, List<String> captures,
-    String sid, Consent consent, boolean secondFactor, boolean privacyControl) {
-    public static final int LONGEST_CAPTURE = 64 * 1024;
-    public static final int MOST_CAPTURES = 4;
+    String action, Subject subject, String client, Attempt attempt, Consent consent, boolean secondFactor, Action withoutSecondFactor,
+    Surroundings surroundings) {
+    private static final int LONGEST_AGENT = 1024;
+
+    /** Whom it is about. {@code roles} and {@code groups} are null where there are too many to send: a part of them would mislead. */
+    public record Subject(String id, String name, String realm, List<String> roles, List<String> groups) {
+        Map<String, Object> told() {
+            Map<String, Object> properties = new LinkedHashMap<>();
+            put(properties, "name", name);
+            put(properties, "realm", realm);
+            put(properties, "roles", roles);
+            put(properties, "groups", groups);
+            return Map.of("type", "user", "id", id, "properties", properties);
+        }
+    }
+
+    /**
+     * Which login it is.
+     *
+     * @param captures the hidden fields as they came, one a page, oldest first
+     * @param sessionStartedAt when the running session began, null for a login
+     */
+    public record Attempt(String id, Long startedAt, List<String> captures, String sid, Long sessionStartedAt) { }
+
+    /** Where it comes from. {@code device}: the sidecar's cookie, as the browser sent it. */
+    public record Surroundings(String ip, String userAgent, String device, boolean privacyControl) { }
 
     public Map<String, Object> body() {
         Map<String, Object> context = new LinkedHashMap<>();
-        put(context, "attempt", attempt);
-        put(context, "attempt_started_at", startedAt);
-        put(context, "capture", captures.isEmpty() ? null : captures);
-        put(context, "sid", sid);
+        put(context, "attempt", attempt.id());
+        put(context, "attempt_started_at", attempt.startedAt());
+        put(context, "capture", attempt.captures().isEmpty() ? null : attempt.captures());
+        put(context, "sid", attempt.sid());
+        put(context, "session_started_at", attempt.sessionStartedAt());
         put(context, "consent", consent == null ? null : consent.told());
         context.put("second_factor", secondFactor);
-        context.put("gpc", privacyControl);
-        Map<String, Object> subject = new LinkedHashMap<>();
-        subject.put("type", "user");
-        subject.put("id", user);
-        subject.put("properties", Map.of("name", name));
+        context.put("without_second_factor", withoutSecondFactor.word());
+        context.put("gpc", surroundings.privacyControl());
+        put(context, "ip", surroundings.ip());
+        put(context, "user_agent", cut(surroundings.userAgent()));
+        put(context, "device", surroundings.device());
         return Map.of(
-            "subject", subject,
+            "subject", subject.told(),
             "action", Map.of("name", action),
             "resource", Map.of("type", "client", "id", client),
             "context", context);
     }
 
-    /** Whether a hidden field may go along; its content is the sidecar's business alone. */
-    public static boolean isUsable(String capture) {
-        return capture != null && !capture.isEmpty() && capture.length() <= LONGEST_CAPTURE;
+    private static String cut(String agent) {
+        return agent == null || agent.length() <= LONGEST_AGENT ? agent : agent.substring(0, LONGEST_AGENT);
     }
 
     private static void put(Map<String, Object> into, String name, Object value) {

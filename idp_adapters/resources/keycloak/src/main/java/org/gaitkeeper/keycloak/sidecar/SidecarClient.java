@@ -16,32 +16,46 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
 
 /**
  * Asks one realm's sidecar, with a deadline that holds whatever the other side does.
  *
  * <p>Only {@code sendAsync(..).get(deadline)} is a deadline: {@link HttpRequest.Builder#timeout} ends with the first byte of the
  * response, so a body that drips holds the thread. HTTP/1.1 is set because the upgrade to HTTP/2 that Java offers on plain
- * connections makes some servers lose the body. A few calls at a time are permitted: a hanging sidecar that held every
- * worker thread would stop the server's health endpoint, too.
+ * connections makes some servers lose the body. A few calls at a time are permitted, by realm and for all realms together: hanging
+ * sidecars that held every worker thread (Keycloak has 50) would stop the server's health endpoint, too.
  */
 public final class SidecarClient {
     private static final int LARGEST_ANSWER = 64 * 1024;
     private static final int CALLS_AT_A_TIME = 16;
+    private static final int CALLS_OF_ALL = 24;
     private static final int FAILURES = 5;
     private static final Duration PAUSE = Duration.ofSeconds(10);
 
     private final HttpClient http;
+    private final Semaphore everybody;
+    private final Consumer<String> log;
     private final Semaphore calls = new Semaphore(CALLS_AT_A_TIME);
     private final Breaker breaker = new Breaker(FAILURES, PAUSE.toNanos(), System::nanoTime);
     private final Map<NoAnswer.Cause, AtomicLong> unanswered = new EnumMap<>(NoAnswer.Cause.class);
     private final AtomicLong answered = new AtomicLong();
+    private final AtomicLong captures = new AtomicLong();
+    private volatile long outageSince;
 
-    public SidecarClient(HttpClient http) {
+    /** {@code everybody}: what all clients of a server share, see {@link #permits()}. */
+    public SidecarClient(HttpClient http, Semaphore everybody, Consumer<String> log) {
         this.http = http;
+        this.everybody = everybody;
+        this.log = log;
         for (NoAnswer.Cause cause : NoAnswer.Cause.values()) {
             unanswered.put(cause, new AtomicLong());
         }
+    }
+
+    /** Return the permits for all realms' calls together. */
+    public static Semaphore permits() {
+        return new Semaphore(CALLS_OF_ALL);
     }
 
     /** Return the HTTP client that all realms share. {@code proxy} is {@code host:port}, or null for none. */
@@ -80,7 +94,7 @@ public final class SidecarClient {
         try {
             HttpRequest request = signed(to, "/health/live", new byte[0]).GET().build();
             http.sendAsync(request, info -> new BoundedBody(LARGEST_ANSWER)).get(deadline.toNanos(), TimeUnit.NANOSECONDS);
-        } catch (TimeoutException | ExecutionException | IllegalArgumentException cold) {
+        } catch (TimeoutException | ExecutionException | RuntimeException cold) {
             // The first login finds out and says so.
         } catch (InterruptedException stopped) {
             Thread.currentThread().interrupt();
@@ -92,17 +106,27 @@ public final class SidecarClient {
         unanswered.get(cause).incrementAndGet();
     }
 
-    /** How many evaluations were answered, and how many not, by cause. */
+    /** Count a capture that was too long to go along. */
+    public void countDropped() {
+        captures.incrementAndGet();
+    }
+
+    /** How many evaluations were answered, and how many not, by cause; and how many captures were too long. */
     public Map<String, Long> counts() {
         Map<String, Long> counts = new java.util.TreeMap<>();
         counts.put("answered", answered.get());
+        counts.put("captures_dropped", captures.get());
         unanswered.forEach((cause, count) -> counts.put(cause.name().toLowerCase(java.util.Locale.ROOT), count.get()));
         return counts;
     }
 
     /** Post a report; return the status. For background threads: {@code deadline} may be seconds. */
     public int post(Connection to, String path, byte[] body, Duration deadline) throws NoAnswer {
-        return send(to, path, body, System.nanoTime() + deadline.toNanos()).statusCode();
+        try {
+            return send(to, path, body, System.nanoTime() + deadline.toNanos()).statusCode();
+        } catch (RuntimeException unforeseen) {
+            throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, unforeseen.getClass().getSimpleName());
+        }
     }
 
     private Verdict guarded(Connection to, Question question, long end) throws NoAnswer {
@@ -113,22 +137,49 @@ public final class SidecarClient {
             breaker.unknown();
             throw new NoAnswer(NoAnswer.Cause.TOO_MANY_CALLS, CALLS_AT_A_TIME + " are waiting");
         }
-        boolean answers = false;
+        NoAnswer failed = null;
+        boolean learned = false;
+        try {
+            Verdict verdict = ask(to, question, end);
+            learned = true;
+            return verdict;
+        } catch (NoAnswer none) {
+            learned = none.why().isFailure();
+            failed = none;
+            throw none;
+        } finally {
+            calls.release();
+            settle(learned, failed);
+        }
+    }
+
+    private Verdict ask(Connection to, Question question, long end) throws NoAnswer {
+        if (!everybody.tryAcquire()) {
+            throw new NoAnswer(NoAnswer.Cause.TOO_MANY_CALLS, CALLS_OF_ALL + " are waiting in all realms");
+        }
         try {
             HttpResponse<byte[]> response = send(to, "/access/v1/evaluation", Json.bytes(question.body()), end);
             if (response.statusCode() != 200) {
-                throw new NoAnswer(NoAnswer.Cause.REFUSED, "HTTP " + response.statusCode());
+                throw new NoAnswer(NoAnswer.Cause.ofStatus(response.statusCode()), "HTTP " + response.statusCode());
             }
-            Verdict verdict = Verdict.read(response.body(), question);
-            answers = true;
-            return verdict;
+            return Verdict.read(response.body(), question);
+        } catch (RuntimeException unforeseen) { // a URL that is none, for example: the fail mode holds for that, too
+            throw new NoAnswer(NoAnswer.Cause.NOT_CONFIGURED, unforeseen.getClass().getSimpleName());
         } finally {
-            calls.release();
-            if (answers) {
-                breaker.succeeded();
-            } else {
-                breaker.failed();
-            }
+            everybody.release();
+        }
+    }
+
+    /** Tell the breaker, and the log when an outage begins or ends: every login in between is counted, not logged. */
+    private void settle(boolean learned, NoAnswer failed) {
+        if (!learned) {
+            breaker.unknown();
+        } else if (failed == null && breaker.succeeded()) {
+            log.accept("the sidecar answers again after " + (System.nanoTime() - outageSince) / 1_000_000_000L + " s");
+        } else if (failed != null && breaker.failed()) {
+            outageSince = System.nanoTime();
+            log.accept("the sidecar failed " + FAILURES + " times in a row (" + failed.getMessage() + "): asked once in "
+                + PAUSE.toSeconds() + " s from now on");
         }
     }
 

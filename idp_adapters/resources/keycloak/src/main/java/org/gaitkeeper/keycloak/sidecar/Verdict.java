@@ -2,9 +2,14 @@ package org.gaitkeeper.keycloak.sidecar;
 
 import java.util.Map;
 
-/** What the sidecar answered to one evaluation. */
-public record Verdict(Action action, String decisionId, String source, String riskLevel) {
+/** What the sidecar answered to one evaluation. {@code device}: the cookie to be set in the browser, null for none. */
+public record Verdict(Action action, String decisionId, String source, String riskLevel, Device device) {
     private static final int LONGEST_ID = 128;
+    private static final int LONGEST_DEVICE = 1024;
+    private static final int LONGEST_AGE = 400 * 86_400;
+
+    /** The cookie by which the sidecar knows a browser again. */
+    public record Device(String value, int seconds) { }
 
     /**
      * Read the AuthZEN answer to a question. One that contradicts itself is none; nor is one about another person or attempt,
@@ -21,7 +26,7 @@ public record Verdict(Action action, String decisionId, String source, String ri
         if (!(answer.get("decision") instanceof Boolean decision)) {
             throw new NoAnswer(NoAnswer.Cause.NONSENSE, "no decision");
         }
-        if (!question.user().equals(context.get("subject")) || !question.attempt().equals(context.get("attempt"))) {
+        if (!question.subject().id().equals(context.get("subject")) || !question.attempt().id().equals(context.get("attempt"))) {
             throw new NoAnswer(NoAnswer.Cause.NONSENSE, "an answer to another question");
         }
         Object word = context.getOrDefault("action", decision ? "allow" : "deny");
@@ -29,7 +34,20 @@ public record Verdict(Action action, String decisionId, String source, String ri
         if (action == null || decision != (action == Action.ALLOW)) {
             throw new NoAnswer(NoAnswer.Cause.NONSENSE, "decision and action contradict each other");
         }
-        return new Verdict(action, id(context.get("decision_id")), word(context.get("source")), word(context.get("risk_level")));
+        return new Verdict(action, id(context.get("decision_id")), word(context.get("source")), word(context.get("risk_level")),
+            device(Json.inside(context, "device_cookie")));
+    }
+
+    /** A value goes into a header, so only what cannot mean anything else there is taken; without a cookie the login goes on. */
+    private static Device device(Map<String, Object> cookie) {
+        boolean usable = cookie.get("value") instanceof String text && isDevice(text)
+            && cookie.get("max_age") instanceof Integer age && age > 0 && age <= LONGEST_AGE;
+        return usable ? new Device((String) cookie.get("value"), (Integer) cookie.get("max_age")) : null;
+    }
+
+    /** Whether a text has the form of the sidecar's cookie. */
+    public static boolean isDevice(String text) {
+        return text != null && text.length() <= LONGEST_DEVICE && text.matches("[A-Za-z0-9._~-]+");
     }
 
     /** Ids go into a path and into events: only what cannot mean anything else there is taken. A degraded answer has none. */

@@ -17,8 +17,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class DecisionsTest {
-    private static final Question QUESTION =
-        new Question("login", "u", "ann", "app", "attempt-1", null, List.of(), "sid", null, true, false);
+    private static final Question QUESTION = Questions.plain();
     private static final String WHO = "\"subject\":\"u\",\"attempt\":\"attempt-1\"";
 
     private static Verdict read(String text) throws NoAnswer {
@@ -28,8 +27,8 @@ class DecisionsTest {
     @Test
     void anAnswerIsRead() throws NoAnswer {
         Verdict verdict = read("{\"decision\":false,\"context\":{" + WHO + ",\"action\":\"step_up\",\"decision_id\":\"rja_-1\",\"source\":\"scored\",\"risk_level\":\"high\"}}");
-        assertEquals(new Verdict(Action.STEP_UP, "rja_-1", "scored", "high"), verdict);
-        assertEquals(new Verdict(Action.DENY, null, "unknown", "unknown"), read("{\"decision\":false,\"context\":{" + WHO + "}}"));
+        assertEquals(new Verdict(Action.STEP_UP, "rja_-1", "scored", "high", null), verdict);
+        assertEquals(new Verdict(Action.DENY, null, "unknown", "unknown", null), read("{\"decision\":false,\"context\":{" + WHO + "}}"));
         assertEquals("unknown", read("{\"decision\":true,\"context\":{" + WHO + ",\"decision_id\":null,\"source\":\"<b>\"}}").source());
     }
 
@@ -64,7 +63,7 @@ class DecisionsTest {
     @ParameterizedTest
     @CsvSource({"allow,true,allow", "deny,true,deny", "dney,true,deny", "deny,false,allow"})
     void nobodyIsAskedForAFactorTheyDoNotHave(String without, boolean consented, String action) {
-        Verdict asks = new Verdict(Action.STEP_UP, "id", "scored", "high");
+        Verdict asks = new Verdict(Action.STEP_UP, "id", "scored", "high", null);
         Wishes wishes = Wishes.of("challenge", without);
         assertEquals(action, Outcome.of(asks, wishes, new Person(false, consented)).action().word());
         assertEquals(action, Outcome.unanswered(wishes, new Person(false, consented)).action().word());
@@ -84,9 +83,59 @@ class DecisionsTest {
 
     @Test
     void theQuestionLeavesOutWhatIsNotKnown() {
-        Map<String, Object> body = new Question("login", "u", "ann", "app", "attempt-1", null, List.of(), "sid", null, true, false).body();
-        assertEquals(Map.of("attempt", "attempt-1", "sid", "sid", "second_factor", true, "gpc", false), body.get("context"));
-        assertTrue(Question.isUsable("{}"));
-        assertFalse(Question.isUsable("x".repeat(Question.LONGEST_CAPTURE + 1)));
+        Map<String, Object> body = Questions.plain().body();
+        assertEquals(Map.of("attempt", "attempt-1", "sid", "sid", "second_factor", true, "without_second_factor", "deny", "gpc", false,
+            "ip", "192.0.2.1"), body.get("context"));
+        assertEquals(Map.of("name", "ann", "realm", "shore"), Json.inside(Json.inside(body, "subject"), "properties"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"a", "\"", "\u0001", "\u00e9", "\u20ac"})
+    void noQuestionIsLargerThanTheSidecarTakes(String letter) {
+        List<String> captures = new java.util.ArrayList<>();
+        for (int page = 0; page < Captures.MOST; page++) {
+            for (int length = Captures.LONGEST; length > 0; length -= 512) {
+                String capture = letter.repeat(length - 1) + page;
+                if (page < Captures.MOST - 1 ? Captures.canBeCarried(capture, captures) : Captures.isUsable(capture)) {
+                    captures.add(capture);
+                    break;
+                }
+            }
+        }
+        assertFalse(captures.isEmpty());
+        List<String> names = java.util.stream.IntStream.range(0, 32).mapToObj(number -> letter.repeat(255)).toList();
+        assertTrue(Json.bytes(Questions.about(captures, names).body()).length < 256 * 1024);
+    }
+
+    @Test
+    void whatCannotTravelIsNoCapture() {
+        assertTrue(Captures.isUsable("{}"));
+        for (String broken : new String[] {null, "", "x".repeat(Captures.LONGEST + 1), "\u0001".repeat(Captures.LONGEST)}) {
+            assertFalse(Captures.isUsable(broken));
+        }
+        assertFalse(Captures.canBeCarried("x", List.of("a", "b", "c")));
+    }
+
+    @Test
+    void theDevicesCookieIsReadAndWhatCannotBeOneIsNone() throws NoAnswer {
+        String answer = "{\"decision\":true,\"context\":{" + WHO + ",\"device_cookie\":{\"value\":\"%s\",\"max_age\":%s}}}";
+        assertEquals(new Verdict.Device("eyJ.a_b-c", 15_552_000), read(answer.formatted("eyJ.a_b-c", "15552000")).device());
+        for (String[] broken : new String[][] {{"a;b", "5"}, {"a b", "5"}, {"", "5"}, {"x", "0"}, {"x", "-1"}, {"x", "\"5\""},
+            {"x", "99999999999"}, {"x".repeat(1025), "5"}}) {
+            assertNull(read(answer.formatted(broken[0], broken[1])).device(), broken[0]);
+        }
+    }
+
+    @Test
+    void oneLineAMinuteStandsForAll() {
+        java.util.concurrent.atomic.AtomicLong now = new java.util.concurrent.atomic.AtomicLong(5);
+        OncePerMinute<String> lines = new OncePerMinute<>(now::get);
+        assertEquals(1, lines.count("a"));
+        assertEquals(0, lines.count("a"));
+        assertEquals(1, lines.count("b"));
+        assertEquals(0, lines.count("a"));
+        now.addAndGet(60_000_000_000L);
+        assertEquals(3, lines.count("a"));
+        assertEquals(0, lines.count("a"));
     }
 }

@@ -13,30 +13,34 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Against real sockets: what matters here is what the clock says. */
 @Timeout(30)
 class SidecarClientTest {
     private static final Question QUESTION =
-        new Question("login", "u", "ann", "app", "attempt-1", null, List.of(), "sid", null, true, false);
+        Questions.plain();
     private static final Duration DEADLINE = Duration.ofMillis(250);
     private static final byte[] ALLOW = "{\"decision\":true,\"context\":{\"action\":\"allow\",\"decision_id\":\"d1\",\"subject\":\"u\",\"attempt\":\"attempt-1\"}}".getBytes(StandardCharsets.UTF_8);
 
     private final ExecutorService threads = Executors.newCachedThreadPool();
-    private final SidecarClient client = new SidecarClient(SidecarClient.http(null));
+    private final List<String> said = new CopyOnWriteArrayList<>();
+    private final Semaphore everybody = SidecarClient.permits();
+    private final SidecarClient client = new SidecarClient(SidecarClient.http(null), everybody, said::add);
     private HttpServer server;
     private Connection to;
 
@@ -151,6 +155,49 @@ class SidecarClientTest {
         assertEquals(NoAnswer.Cause.BREAKER_OPEN, cause());
         assertEquals(5, client.counts().get("unreachable"));
         assertEquals(1, client.counts().get("breaker_open"));
+        assertEquals(1, said.size(), "an outage is one line: " + said);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {400, 409, 413, 415, 422})
+    void whoSendsNonsenseDoesNotMakeTheSidecarLookBroken(int status) {
+        answer(status, ALLOW);
+        for (int i = 0; i < 12; i++) {
+            assertEquals(NoAnswer.Cause.BAD_REQUEST, cause());
+        }
+        server.removeContext("/");
+        answer(401, ALLOW);
+        for (int i = 0; i < 5; i++) {
+            assertEquals(NoAnswer.Cause.REFUSED, cause());
+        }
+        assertEquals(NoAnswer.Cause.BREAKER_OPEN, cause());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"no url", "ftp://127.0.0.1", "//127.0.0.1", "http://", ""})
+    void anAddressThatIsNoneIsNoAnswerAndNoAccident(String url) throws Exception {
+        to = new Connection(url, to.audience(), to.issuer(), to.key());
+        assertEquals(NoAnswer.Cause.NOT_CONFIGURED, cause());
+        assertEquals(1, client.counts().get("not_configured"));
+        client.warm(to, DEADLINE);
+    }
+
+    @Test
+    void oneRealmsHangingSidecarLeavesThreadsToTheOthersAndAllTogetherHaveALimit() throws Exception {
+        server.createContext("/", exchange -> sleep(2_000));
+        List<Callable<NoAnswer.Cause>> logins = new ArrayList<>();
+        for (int realm = 0; realm < 4; realm++) {
+            SidecarClient one = new SidecarClient(SidecarClient.http(null), everybody, said::add);
+            for (int i = 0; i < 16; i++) {
+                logins.add(() -> assertThrows(NoAnswer.class, () -> one.evaluate(to, QUESTION, Duration.ofSeconds(1))).why());
+            }
+        }
+        int waited = 0;
+        for (Future<NoAnswer.Cause> one : threads.invokeAll(logins)) {
+            waited += one.get() == NoAnswer.Cause.TIMEOUT ? 1 : 0;
+        }
+        assertEquals(24, waited);
+        assertEquals(24, everybody.availablePermits(), "each permit came back");
     }
 
     @Test
@@ -174,45 +221,6 @@ class SidecarClientTest {
             late += one.get() == NoAnswer.Cause.TIMEOUT ? 1 : 0;
         }
         assertTrue(late <= 32 && most.get() <= 32, late + " waited, " + most.get() + " at once");
-    }
-
-    @Test
-    void reportsAreTriedUntilTheyAreTakenAndCountedWhenTheyAreLost() throws Exception {
-        AtomicInteger calls = new AtomicInteger();
-        CountDownLatch taken = new CountDownLatch(2);
-        server.createContext("/v1/events", exchange -> {
-            exchange.getRequestBody().readAllBytes();
-            boolean refuse = calls.incrementAndGet() == 1;
-            exchange.sendResponseHeaders(refuse ? 503 : 204, -1);
-            exchange.close();
-            if (!refuse) {
-                taken.countDown();
-            }
-        });
-        List<String> logged = new ArrayList<>();
-        AtomicReference<Connection> connection = new AtomicReference<>();
-        Reports reports = new Reports(client, connection::get, 2, logged::add);
-        Reports.Report report = new Reports.Report("/v1/events", Map.of("type", "logout"));
-        int kept = 0;
-        for (int i = 0; i < 5; i++) {
-            kept += reports.add(report) ? 1 : 0;
-        }
-        connection.set(to);
-        assertTrue(taken.await(10, TimeUnit.SECONDS));
-        assertEquals(5 - kept, reports.counts().get("lost"));
-        assertTrue(kept == 2 || kept == 3, "one may be on its way already");
-        reports.close();
-        assertEquals((long) kept, reports.counts().get("delivered"));
-        assertEquals(2, logged.size(), logged.toString());
-    }
-
-    @Test
-    void whatStillWaitsAtTheEndIsCounted() {
-        Reports reports = new Reports(client, () -> null, 5, line -> { });
-        reports.add(new Reports.Report("/v1/events", Map.of()));
-        reports.add(new Reports.Report("/v1/events", Map.of()));
-        reports.close();
-        assertEquals(2, reports.counts().get("lost"));
     }
 
     private static void assertWithin(long began, long milliseconds) {
