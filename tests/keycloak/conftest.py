@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from front import Front
 from middle import Middle
 from server import ADMIN, Server, running
 from stage import APP_PORT, Application, Stage, Visit
@@ -109,6 +110,18 @@ def restarted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFac
         yield made
 
 
+@pytest.fixture(scope="module")
+def fronted(server: Server, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Front]]:
+    """A realm whose pages and sidecar are reached by one origin."""
+    port = free_port()
+    front = Front(server.url, port)
+    try:
+        with _realm(server, browser, tmp_path_factory, port=port, origins=(front.url,)) as made:
+            yield made, front
+    finally:
+        front.close()
+
+
 @pytest.fixture
 def visit(stage: Stage) -> Iterator[Visit]:
     """Somebody with a fresh browser profile."""
@@ -119,13 +132,20 @@ def visit(stage: Stage) -> Iterator[Visit]:
 
 @contextmanager
 def _realm(
-    server: Server, browser: Any, paths: pytest.TempPathFactory, *options: str, port: int = 0, rules: str = ""
+    server: Server,
+    browser: Any,
+    paths: pytest.TempPathFactory,
+    *options: str,
+    port: int = 0,
+    rules: str = "",
+    origins: tuple[str, ...] = (),
 ) -> Iterator[Stage]:
     name = f"shore-{secrets.token_hex(3)}"
     with AdminApi(server.url, name, user=ADMIN, password=ADMIN) as api:
         made = Stage(
-            server, name, paths.mktemp("stage"), browser, api, options=options, port=port or free_port(), rules=rules
-        )
+            server, name, paths.mktemp("stage"), browser, api,
+            options=options, port=port or free_port(), rules=rules, origins=origins,
+        )  # fmt: skip
         try:
             made.prepare()
             yield made

@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-from stage import APP, PASSWORD, USERNAME, WHO, Stage, code
+from stage import APP, PASSWORD, USERNAME, WHO, Stage, code, typed_rows
 
-from sidecar.demo.seeding import synthetic_login
 from sidecar.rehearsal.payload import hidden_field
 
 
@@ -61,19 +60,19 @@ class Direct:
         query = {"client_id": client, "redirect_uri": APP, "response_type": "code", "scope": "openid"} | more
         return self.send("GET", f"{self.stage.issuer}/protocol/openid-connect/auth?{urlencode(query)}")
 
-    def sign_in(self, page: Page, username: str = USERNAME, *, typed: bool = False) -> Page:
-        """Post the login form; ``typed``: as the account's owner types, else without any capture."""
+    def sign_in(self, page: Page, username: str = USERNAME, *, typed: bool = False, who: int = WHO) -> Page:
+        """Post the login form; ``typed``: as the account's owner types (or ``who`` else), without it there is no capture."""
         form = {"username": username, "password": PASSWORD}
-        return self.send("POST", page.action, data=form | ({"gaitkeeper_capture": self.typing()} if typed else {}))
+        return self.send("POST", page.action, data=form | ({"gaitkeeper_capture": self.typing(who)} if typed else {}))
 
-    def typing(self) -> str:
-        """Return what the page would have put into the hidden field for the owner."""
+    def typing(self, who: int = WHO) -> str:
+        """Return what the page would have put into the hidden field for somebody."""
         self.stage.logins += 1
-        names, rows = synthetic_login(WHO, self.stage.logins, USERNAME, PASSWORD)
+        names, rows = typed_rows(who, self.stage.logins, USERNAME)
         return hidden_field(rows, names)
 
-    def pass_otp(self, page: Page) -> Page:
-        return self.send("POST", page.action, data={"otp": code()})
+    def pass_otp(self, page: Page, otp: str = "") -> Page:
+        return self.send("POST", page.action, data={"otp": otp or code()})
 
     def agree(self, page: Page) -> Page:
         """Give the consent that is asked for."""

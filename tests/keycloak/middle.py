@@ -25,11 +25,15 @@ Answer = Callable[["Caller", httpx.Response], None]
 
 
 class Middle:
-    """Listens on a port of its own and forwards to the port ``to``, unless ``fault`` names what to do instead."""
+    """Listens on a port of its own and forwards to the port ``to``, unless ``fault`` names what to do instead.
+
+    ``asked``: path and content of every call, oldest first.
+    """
 
     def __init__(self) -> None:
         self.to, self.port = free_port(), free_port()
         self.fault: str | None = None
+        self.asked: list[tuple[str, dict[str, Any]]] = []
         self._server: ThreadingHTTPServer | None = None
         self.serve()
 
@@ -49,6 +53,10 @@ class Middle:
         if context:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def calls(self, path: str) -> list[dict[str, Any]]:
+        """Return what was sent to a path."""
+        return [content for where, content in list(self.asked) if where == path]
 
     def vanish(self) -> None:
         """Stop listening: who calls is refused."""
@@ -77,6 +85,8 @@ class Caller(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if body:
+            self.owner.asked.append((self.path, json.loads(body)))
         if self.owner.fault == "hang":
             time.sleep(HANG_SECONDS)
             self.close_connection = True

@@ -28,7 +28,7 @@ from sidecar.config import Settings, load_settings
 from sidecar.demo.launch import free_port
 from sidecar.demo.layout import SYNTHETIC_TYPIST
 from sidecar.demo.seeding import enroll, synthetic_login, synthetic_probes
-from sidecar.evaluation.synthetic import typist
+from sidecar.evaluation.synthetic import Row, typist
 from sidecar.main import Sidecar, build
 from sidecar.ports import OutboxItem
 from sidecar.rehearsal import keyboard
@@ -64,7 +64,7 @@ def person(realm: str, username: str, *, otp: bool, **attributes: list[str]) -> 
 
 
 def realm(name: str) -> dict[str, Any]:
-    """Return a realm with clients of every fail mode, Amelia who has agreed, and two who were never asked."""
+    """Return a realm with clients of every fail mode, three who have agreed (Noel has no second factor), two never asked."""
 
     def client(client_id: str, **attributes: str) -> dict[str, Any]:
         return {
@@ -100,11 +100,13 @@ def realm(name: str) -> dict[str, Any]:
             client("side"),
             client("open", **{"gaitkeeper.failMode": "open"}),
             client("closed", **{"gaitkeeper.failMode": "closed"}),
+            client("vault", **{"gaitkeeper.withoutSecondFactor": "deny"}),
         ],
         "users": [
             person(name, USERNAME, otp=True, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "dinah", otp=True, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "bruno", otp=False),
+            person(name, "noel", otp=False, gaitkeeper_consent=["given 1 1795270000"]),
             person(name, "cora", otp=True),
         ],
     }
@@ -145,6 +147,7 @@ class Stage:
     process: "subprocess.Popen[bytes] | None" = None
     options: tuple[str, ...] = ()
     rules: str = ""
+    origins: tuple[str, ...] = ()
     logins: int = 9000
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
@@ -170,7 +173,7 @@ issuer = "{self.issuer}"
 adapter = "keycloak"
 jwks_file = "{self.server.keys / self.name}-jwks.json"
 site_key = "{self.name}"
-origins = ["{self.server.url}"]
+origins = {json.dumps([self.server.url, *self.origins])}
 revocation_url = "{self.issuer}/gaitkeeper/sessions/end"
 """
         )
@@ -352,6 +355,14 @@ def _told(words: list[str]) -> str:
     return done.stdout
 
 
+def typed_rows(who: int, number: int, username: str) -> tuple[list[Row], list[Row]]:
+    """Return how a synthetic typist types user name and password; each number is another login."""
+    if who == WHO:
+        return synthetic_login(who, number, username, PASSWORD)
+    rng = np.random.default_rng([who, number])
+    return typist(who).login(rng, len(username), enter=False), typist(who).login(rng, len(PASSWORD))
+
+
 def code() -> str:
     """Return the one-time code of this moment."""
     return pyotp.TOTP(base64.b32encode(OTP_SECRET.encode()).decode()).now()
@@ -437,13 +448,7 @@ class Visit:
     def type_login(self, username: str = USERNAME, *, who: int = WHO) -> None:
         """Type user name, Tab, password, Enter in the rhythm of a synthetic typist."""
         self.stage.logins += 1
-        number = self.stage.logins
-        if who == WHO:
-            name_rows, rows = synthetic_login(who, number, username, PASSWORD)
-        else:
-            rng = np.random.default_rng([who, number])
-            name_rows = typist(who).login(rng, len(username), enter=False)
-            rows = typist(who).login(rng, len(PASSWORD))
+        name_rows, rows = typed_rows(who, self.stage.logins, username)
         self.page.wait_for_load_state()
         self.page.focus("#username")
         keyboard.play(self.context.new_cdp_session(self.page), username, name_rows)

@@ -96,6 +96,17 @@ def test_a_form_without_a_choice_is_shown_again(stage: Stage, somebody: Direct, 
     assert chosen(stage, newcomer) == "given"
 
 
+def test_an_administrator_in_somebodys_session_is_not_asked_and_cannot_answer_for_them(
+    stage: Stage, somebody: Direct, newcomer: str
+) -> None:
+    assert somebody.impersonate(newcomer).status_code == 200
+    assert somebody.open().name == "app"
+    page = somebody.open(**ASK)
+    assert 'id="gaitkeeper-consent"' not in page.text
+    assert chosen(stage, newcomer) == "nothing"
+    assert "gaitkeeper_consent" not in stage.api.get(f"/users/{stage.user_id(newcomer)}").get("attributes", {})
+
+
 def test_prompt_none_is_not_asked_for_consent(stage: Stage, somebody: Direct, newcomer: str) -> None:
     signed_in(somebody, newcomer)  # and leaves at the notice: no session yet
     silent = somebody.open(prompt="none")

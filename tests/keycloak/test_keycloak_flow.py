@@ -36,17 +36,42 @@ def test_a_strangers_typing_meets_the_second_factor_and_the_events_still_tell(st
     assert (completion["outcome"], completion["second_factor"]) == ("succeeded", True)
 
 
-def test_a_running_session_is_let_through_without_asking_again(stage: Stage, visit: Visit) -> None:
+def test_a_running_session_goes_on_by_how_its_login_was_typed(stage: Stage, visit: Visit) -> None:
     visit.open()
     visit.type_login()
     assert visit.where() == "app"
     before = stage.decision().id
     visit.open()
     assert visit.where() == "app"
+    again = stage.decision()
+    assert (again.id != before, again.body["action"]) == (True, "session_check")
+    assert again.body["facts"]["keystroke.outcome"] == "match"
+    assert again.body["facts"]["session.age"] < 60
     visit.open(prompt="none")
     assert visit.where() == "app"
     assert "code=" in visit.page.url
-    assert stage.decision().id == before
+
+
+def test_a_session_in_which_a_second_factor_was_passed_is_not_asked_for_it_again(stage: Stage) -> None:
+    with Direct(stage) as direct:
+        page = direct.sign_in(direct.open(), typed=True, who=STRANGER)
+        assert direct.pass_otp(page).name == "app"
+        stage.completed(stage.decision().id)
+        assert "code=" in direct.open(prompt="none").url
+        assert stage.decision().body["facts"]["session.factor_age"] < 60
+
+
+def test_a_session_can_stand_on_its_own_decision_without_a_question(stage: Stage) -> None:
+    stage.configure(onSso="session")
+    try:
+        with Direct(stage) as direct:
+            assert direct.sign_in(direct.open(), typed=True).name == "app"
+            before = stage.decision().id
+            assert "code=" in direct.open(prompt="none").url
+            assert stage.decision().id == before
+            assert stage.events("LOGIN")[0]["details"]["gaitkeeper_source"] == "session"
+    finally:
+        stage.configure(onSso="ask")
 
 
 def test_a_session_that_began_past_the_flow_is_no_way_around_it(stage: Stage, visit: Visit) -> None:
@@ -80,15 +105,28 @@ def test_who_has_no_second_factor_is_not_locked_out_and_enrolls_none(stage: Stag
     assert stage.events("LOGIN")[0]["details"]["gaitkeeper_action"] == "allow"
 
 
+def test_a_client_denies_who_would_need_a_second_factor_and_has_none(stage: Stage) -> None:
+    stage.learn("noel")
+    with Direct(stage) as direct:
+        assert direct.sign_in(direct.open("vault"), "noel", typed=True).name == "app"
+    with Direct(stage) as direct:
+        assert direct.sign_in(direct.open("vault"), "noel", typed=True, who=STRANGER).status == 403
+    with Direct(stage) as direct:
+        assert direct.sign_in(direct.open("app"), "noel", typed=True, who=STRANGER).name == "app"
+    stage.configure(withoutSecondFactor="deny")
+    try:
+        with Direct(stage) as direct:
+            assert direct.sign_in(direct.open("app"), "noel", typed=True, who=STRANGER).status == 403
+            assert stage.decision().body["answer"]["action"] == "deny"
+    finally:
+        stage.configure(withoutSecondFactor="allow")
+
+
 def test_an_administrator_in_somebodys_session_decides_nothing_and_teaches_nothing(stage: Stage) -> None:
     before = (stage.decision().id, len(stage.events("LOGIN")))
     with Direct(stage) as direct:
         answer = direct.impersonate("amelia")
         assert answer.status_code == 200, answer.text
-        stage.configure(onSso="ask")
-        try:
-            assert "code=" in direct.open(prompt="none").url
-        finally:
-            stage.configure(onSso="session")
+        assert "code=" in direct.open(prompt="none").url
     assert stage.decision().id == before[0]
     assert "gaitkeeper_decision" not in stage.events("LOGIN")[0]["details"]
