@@ -71,7 +71,12 @@ final class BehaviorRisk implements Authenticator {
             Question.Attempt attempt = attempt(context, notes, again ? session : null);
             Question question = question(context, attempt, consent, person, wishes, config);
             Duration deadline = Duration.ofMillis(BehaviorRiskFactory.deadline(config));
-            Verdict verdict = sidecar.client.evaluate(connect(sidecar, context), question, deadline);
+            String before = again ? session.getNote(Names.DETAIL_DECISION) : null;
+            Verdict verdict = sidecar.client.evaluate(connect(sidecar, context), question, deadline, time -> {
+                if (before != null) { // how the login ended may still be on its way, and with it that a second factor was passed
+                    sidecar.reports.awaitTaken(SidecarEvents.completionPath(before), time);
+                }
+            });
             if (verdict.device() != null && !LoginNotes.isWithoutPages(context.getHttpRequest())) {
                 DeviceCookie.set(context.getSession(), context.getRealm(), verdict.device());
             }

@@ -31,11 +31,12 @@ final class ConsentAction implements RequiredActionProvider {
         AuthenticationSessionModel login = context.getAuthenticationSession();
         new LoginNotes(login).describe(context.getEvent(), context.getRealm());
         String version = context.getRealm().getAttribute(Names.CONSENT_VERSION);
-        if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login) || isImpersonated(context)) {
+        if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login)) {
             return;
         }
         Consent chosen = Persons.consent(context.getUser());
-        if (chosen == null || !chosen.version().equals(version)) {
+        boolean asked = chosen != null && chosen.version().equals(version);
+        if (!asked && !isImpersonated(context)) {
             login.addRequiredAction(ConsentFactory.ID);
         }
     }
@@ -73,7 +74,7 @@ final class ConsentAction implements RequiredActionProvider {
         }
         RealmModel realm = context.getRealm();
         UserModel user = context.getUser();
-        Consent consent = new Consent(choice.equals("given"), version(realm), System.currentTimeMillis() / 1000);
+        Consent consent = new Consent(choice.equals("given"), version(realm), System.currentTimeMillis());
         user.setSingleAttribute(Names.CONSENT, consent.text());
         new LoginNotes(context.getAuthenticationSession()).describe(context.getEvent(), realm);
         context.getEvent().detail(Names.DETAIL_CONSENT, choice);

@@ -41,7 +41,7 @@ public final class DenyFactory extends ExecutionFactory {
                 context.getEvent().user(context.getUser()).error(ERROR);
                 if (notes.decision() != null) {
                     RealmSidecar.tell(context.getSession(), context.getRealm(), new Reports.Report(
-                        "/v1/decisions/" + notes.decision() + "/completion", Map.of("outcome", "failed")));
+                        SidecarEvents.completionPath(notes.decision()), Map.of("outcome", "failed")));
                 }
             }
             context.challenge(response(context)); // a failure would feed the brute-force detector

@@ -45,7 +45,11 @@ final class SidecarEvents implements EventListenerProvider {
         if (sid != null) {
             body.put("sid", sid);
         }
-        return new Reports.Report("/v1/decisions/" + decision + "/completion", body);
+        return new Reports.Report(completionPath(decision), body);
+    }
+
+    static String completionPath(String decision) {
+        return "/v1/decisions/" + decision + "/completion";
     }
 
     @Override

@@ -10,6 +10,7 @@ import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * What the sidecar is told afterwards: completions, events, consent. Nobody waits for it, and a report is tried until it is taken or
@@ -100,6 +101,23 @@ public final class Reports implements AutoCloseable {
         if (add(report)) {
             repeated.incrementAndGet();
         }
+    }
+
+    /** Wait until no report to a path is on its way any more, but not for longer than that. */
+    public synchronized void awaitTaken(String path, long nanos) {
+        long end = System.nanoTime() + nanos;
+        try {
+            for (long left; isOnItsWay(path) && (left = (end - System.nanoTime()) / 1_000_000) > 0; ) {
+                wait(left);
+            }
+        } catch (InterruptedException stopped) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private boolean isOnItsWay(String path) {
+        return (current != null && current.report.path().equals(path))
+            || Stream.concat(inOrder.stream(), aside.stream()).anyMatch(one -> one.report.path().equals(path));
     }
 
     /** What became of the reports since the server started. {@code repeated}: made again from stored events at the start. */
@@ -256,6 +274,7 @@ public final class Reports implements AutoCloseable {
                 throw new InterruptedException(); // current stays: it is counted with the rest
             }
             current = null;
+            notifyAll(); // whoever waits for this one
             if (fate == Fate.WAITS) {
                 inOrder.addFirst(one);
             } else if (fate == Fate.STEPS_ASIDE) {

@@ -72,9 +72,12 @@ class DecisionsTest {
 
     @Test
     void consentSurvivesItsAttribute() {
-        Consent consent = new Consent(true, "2026-01", 1_795_270_000L);
+        Consent consent = new Consent(true, "2026-01", 1_795_270_000_042L);
+        assertEquals("given 2026-01 1795270000.042", consent.text());
         assertEquals(consent, Consent.read(consent.text()));
-        assertFalse(Consent.read("refused 1 5").given());
+        assertEquals("1795270000.042", consent.told().get("answered_at").toString());
+        assertEquals(new Consent(false, "1", 5_000), Consent.read("refused 1 5"));
+        assertTrue(new String(Json.bytes(new Consent(true, "1", 1_795_270_000_000L).told())).contains("1795270000.000"));
         for (String broken : List.of("", "given", "given 1", "given 1 x", "yes 1 5", "given 1 5 6")) {
             assertNull(Consent.read(broken), broken);
         }

@@ -144,6 +144,22 @@ class ReportsTest {
     }
 
     @Test
+    void whoMustComeAfterAReportWaitsForItAndNotForever() throws Exception {
+        Connection right = to;
+        to = null;
+        Reports reports = reports(10, Duration.ofHours(1));
+        reports.add(report("/login"));
+        long began = System.nanoTime();
+        reports.awaitTaken("/login", 100_000_000);
+        assertTrue(System.nanoTime() - began >= 90_000_000);
+        assertEquals(List.of(), taken);
+        to = right;
+        reports.awaitTaken("/login", 10_000_000_000L);
+        assertEquals(List.of("/login"), taken);
+        reports.close();
+    }
+
+    @Test
     void whatStrangersCauseFillsHalfTheQueue() {
         to = null;
         Reports reports = reports(10, Duration.ofHours(1));
