@@ -60,6 +60,21 @@ def test_cap6_under_a_strict_content_security_policy_the_field_of_the_form_is_en
     assert not [url for url in sent if url.startswith(stage.sidecar_url)]
 
 
+def test_an_administrator_decides_what_the_pages_tell_of_the_password(stage: Stage) -> None:
+    attributes = stage.api.get()["attributes"]
+    wanted = attributes | {"gaitkeeper.secretFields": "off"}
+    stage.api.put("", {"realm": stage.name, "attributes": wanted})
+    visit = stage.visit()
+    try:
+        visit.open()
+        visit.type_login()
+        assert visit.where() in ("app", "login-login-otp")
+        assert {score["field"] for score in stage.decision().body["scores"]} <= {"username"}
+    finally:
+        stage.api.put("", {"realm": stage.name, "attributes": attributes})
+        visit.context.close()
+
+
 def test_a_pasted_password_is_asked_for_a_second_factor(stage: Stage) -> None:
     visit = Visit(stage, stage.browser.new_context(permissions=["clipboard-read", "clipboard-write"]))
     visit.open()

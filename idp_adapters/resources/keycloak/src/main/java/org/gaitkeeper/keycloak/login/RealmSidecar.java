@@ -189,16 +189,19 @@ final class RealmSidecar {
                 return found.get();
             }
         }
-        if (realm.matches("[a-z0-9]+")) { // other names would have to share: a.b and a-b, Main and main
-            String named = System.getenv("GAITKEEPER_KEY_" + realm.toUpperCase(Locale.ROOT));
-            if (named != null) {
-                return named;
-            }
+        Optional<String> named = environmentName(realm).map(System::getenv);
+        if (named.isPresent()) {
+            return named.get();
         }
         if (!realm.matches("[A-Za-z0-9_-][A-Za-z0-9._-]*")) {
             throw new IOException("a realm of this name has no key file");
         }
         return Files.readString(keyDirectory.resolve(realm + ".jwk"));
+    }
+
+    /** Where a realm's key stands in the environment. Other names would have to share: a.b and a-b, Main and main. */
+    static Optional<String> environmentName(String realm) {
+        return realm.matches("[a-z0-9]+") ? Optional.of("GAITKEEPER_KEY_" + realm.toUpperCase(Locale.ROOT)) : Optional.empty();
     }
 
     private static String bare(String url) {

@@ -8,6 +8,8 @@ import java.io.InputStream;
 import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
 import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -30,6 +32,14 @@ class NamesTest {
         assertTrue(footer.contains(Names.REGISTRATION + "??"));
         assertTrue(footer.contains(Names.NEW_PASSWORD_ATTEMPT + "</#if>"));
         assertTrue(text("/theme/gaitkeeper/login/resources/js/gaitkeeper.js").contains(Names.FIELD), "the widget's field");
+    }
+
+    @Test
+    void noTwoRealmsShareAKeyInTheEnvironment() {
+        assertEquals(Optional.of("GAITKEEPER_KEY_MAIN2"), RealmSidecar.environmentName("main2"));
+        for (String other : List.of("Main2", "a.b", "a-b", "a_b", "a b", "\u00e4", "")) {
+            assertEquals(Optional.empty(), RealmSidecar.environmentName(other));
+        }
     }
 
     private static String text(String resource) throws IOException {
