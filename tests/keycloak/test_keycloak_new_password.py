@@ -87,9 +87,11 @@ def test_who_registers_and_agrees_begins_a_template_and_the_field_becomes_no_att
     [told] = middle.calls(ENROLLMENTS)
     assert told["subject"] == {"id": found["id"], "properties": {"name": name}}
     assert (told["client"], told["consent"]["given"], told["consent"]["version"]) == ("app", True, "1")
+    assert told["occasion"] == "registration"
     assert told["attempt"].endswith("-new")
     assert told["attempt_started_at"] <= told["consent"]["answered_at"]
     assert '"p":"typed"' in told["capture"]
+    registering.until(lambda: registering.fields(name) == {"username", "password"})
     assert middle.calls("/access/v1/evaluation") == []  # nothing is scored
     assert "gaitkeeper_capture" not in str(registering.events("REGISTER")[0]["details"])
 
@@ -121,7 +123,7 @@ def test_a_password_changed_on_its_page_begins_its_template_after_the_old_one_is
 ) -> None:
     name = f"nora-{secrets.token_hex(3)}"
     registering.add_person(name, otp=False, gaitkeeper_consent=["given 1 1795270000"])
-    registering.change_password(name, PASSWORD)
+    registering.learn(name)
     visit.open()
     visit.page.fill("#username", name)
     visit.page.fill("#password", PASSWORD)
@@ -138,5 +140,6 @@ def test_a_password_changed_on_its_page_begins_its_template_after_the_old_one_is
     assert paths == ["/v1/events", ENROLLMENTS]
     assert middle.calls("/v1/events")[0]["type"] == "password_changed"
     [told] = middle.calls(ENROLLMENTS)
-    assert told["subject"]["id"] == registering.user_id(name)
+    assert (told["subject"]["id"], told["occasion"]) == (registering.user_id(name), "password_changed")
     assert '"p":"typed"' in told["capture"]
+    registering.until(lambda: registering.fields(name) == {"username", "password"})

@@ -15,13 +15,18 @@ import org.keycloak.sessions.AuthenticationSessionModel;
  * server only for a person who has agreed; until then it waits in the login, and ends with it.
  */
 final class Enrollment {
+    /** Where a password was made; the words are the hook's. */
+    static final String REGISTRATION = "registration";
+    static final String PASSWORD_CHANGED = "password_changed";
+
     private Enrollment() { }
 
     /** Keep a page's capture until the person has answered. A form that is posted again replaces what it said before. */
-    static void keep(RealmModel realm, AuthenticationSessionModel login, String capture) {
+    static void keep(RealmModel realm, AuthenticationSessionModel login, String capture, String occasion) {
         login.removeAuthNote(Names.NEW_PASSWORD);
         if (Captures.isUsable(capture)) {
             login.setAuthNote(Names.NEW_PASSWORD, capture);
+            login.setAuthNote(Names.OCCASION, occasion);
         } else if (capture != null && !capture.isEmpty()) {
             RealmSidecar.of(realm).client.countDropped();
         }
@@ -50,6 +55,7 @@ final class Enrollment {
         }
         body.put("capture", capture);
         body.put("consent", consent.told());
+        body.put("occasion", login.getAuthNote(Names.OCCASION));
         return body;
     }
 }

@@ -9,6 +9,7 @@ final class Names {
     static final String STARTED = "gaitkeeper.started";
     static final String CARRIED = "gaitkeeper.carried.";
     static final String NEW_PASSWORD = "gaitkeeper.newPassword";
+    static final String OCCASION = "gaitkeeper.occasion";
     static final String ACTION = "gaitkeeper.action";
     static final String DECISION = "gaitkeeper.decision";
     static final String SOURCE = "gaitkeeper.source";

@@ -39,7 +39,7 @@ public final class RegistrationFactory extends RegistrationUserCreation {
     @Override
     public void validate(ValidationContext context) {
         String capture = context.getHttpRequest().getDecodedFormParameters().getFirst(Names.FIELD);
-        Enrollment.keep(context.getRealm(), context.getAuthenticationSession(), capture);
+        Enrollment.keep(context.getRealm(), context.getAuthenticationSession(), capture, Enrollment.REGISTRATION);
         super.validate(withoutField(ValidationContext.class, context));
     }
 

@@ -129,7 +129,8 @@ final class SidecarEvents implements EventListenerProvider {
         if (request == null || !"POST".equals(request.getHttpMethod())) {
             return;
         }
-        Enrollment.keep(realm, login, request.getDecodedFormParameters().getFirst(Names.FIELD)); // of the form, our field alone
+        String capture = request.getDecodedFormParameters().getFirst(Names.FIELD); // of the form, our field alone
+        Enrollment.keep(realm, login, capture, Enrollment.PASSWORD_CHANGED);
         Enrollment.answered(session, realm, user, login, Persons.consent(user));
     }
 
