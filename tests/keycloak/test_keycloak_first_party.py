@@ -1,7 +1,6 @@
 """The page sends as it is typed, under a policy that permits its own origin alone: the sidecar is below the same origin."""
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -54,17 +53,11 @@ def test_the_page_sends_by_itself_to_its_own_origin_and_the_decision_finds_it(
 
 def test_a_capture_of_one_tab_is_nothing_in_another(direct_way: tuple[Stage, Front, Visit]) -> None:
     stage, front, visit = direct_way
-    taken: list[str] = []
-
-    def stop(route: Any, request: Any) -> None:
-        taken.append(request.post_data)
-        route.abort()
-
     visit.page.goto(url(front, stage))
-    visit.page.route("**/login-actions/**", stop)
-    visit.type_login()
-    stage.until(lambda: bool(taken))
-    capture = dict(part.split("=", 1) for part in taken[0].split("&"))["gaitkeeper_capture"]
+    visit.page.route("**/login-actions/**", lambda route: route.abort())
+    with visit.page.expect_request(lambda request: "/login-actions/" in request.url) as form:
+        visit.type_login()
+    capture = dict(part.split("=", 1) for part in str(form.value.post_data).split("&"))["gaitkeeper_capture"]
     with Direct(stage) as other:
         page = other.send("GET", url(front, stage))
         body = urlencode({"username": USERNAME, "password": PASSWORD}) + f"&gaitkeeper_capture={capture}"

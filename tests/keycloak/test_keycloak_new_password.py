@@ -12,7 +12,7 @@ from sidecar.rehearsal import keyboard
 
 pytestmark = pytest.mark.timeout(900)
 
-OURS, BUILT_IN = "gaitkeeper-registration-user-creation", "registration-user-creation"
+OURS, BUILT_IN = "gaitkeeper-registration", "registration-user-creation"
 ENROLLMENTS = "/v1/enrollments"
 
 

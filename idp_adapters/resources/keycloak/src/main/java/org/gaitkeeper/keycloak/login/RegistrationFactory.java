@@ -17,7 +17,7 @@ import org.keycloak.http.HttpRequest;
  * a copy of its own.
  */
 public final class RegistrationFactory extends RegistrationUserCreation {
-    static final String ID = "gaitkeeper-registration-user-creation";
+    static final String ID = "gaitkeeper-registration";
 
     @Override
     public String getId() {

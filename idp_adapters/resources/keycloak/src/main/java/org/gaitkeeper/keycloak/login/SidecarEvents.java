@@ -93,14 +93,13 @@ final class SidecarEvents implements EventListenerProvider {
 
     /**
      * A wrong password, from a browser that the sidecar knows: without its cookie nothing would follow from it. A wrong second factor
-     * is none: the password before it was right, and the login may still succeed.
+     * is none: the password before it was right, and the login may still succeed. Its event tells the decision, and only the event
+     * can tell: Keycloak makes errors in a session of their own, where the login is not known.
      */
     private void refused(Event event) {
-        AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         RealmModel realm = session.realms().getRealm(event.getRealmId());
         String device = DeviceCookie.sent(session);
-        boolean wrongPassword = Errors.INVALID_USER_CREDENTIALS.equals(event.getError())
-            && login != null && new LoginNotes(login).action() == null;
+        boolean wrongPassword = Errors.INVALID_USER_CREDENTIALS.equals(event.getError()) && detail(event, Names.DETAIL_ACTION) == null;
         if (realm == null || device == null || !wrongPassword) {
             return;
         }

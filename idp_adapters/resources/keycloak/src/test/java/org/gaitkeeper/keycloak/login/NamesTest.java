@@ -35,6 +35,14 @@ class NamesTest {
     }
 
     @Test
+    void theServersDatabaseHasRoomForTheNamesOfOurSteps() {
+        for (String id : List.of(BehaviorRiskFactory.ID, RiskConditionFactory.ID, DenyFactory.ID, OtpFactory.ID, SecurityKeyFactory.ID,
+            RegistrationFactory.ID, ConsentFactory.ID)) {
+            assertTrue(id.length() <= 36, id);
+        }
+    }
+
+    @Test
     void noTwoRealmsShareAKeyInTheEnvironment() {
         assertEquals(Optional.of("GAITKEEPER_KEY_MAIN2"), RealmSidecar.environmentName("main2"));
         for (String other : List.of("Main2", "a.b", "a-b", "a_b", "a b", "\u00e4", "")) {
