@@ -268,6 +268,18 @@ def test_where_nobody_can_be_compared_the_row_says_so_and_the_exit_code_too(tmp_
     assert "failed: fewer than two" in page.read_text()
 
 
+def test_a_block_that_only_one_person_reaches_is_not_applicable(tmp_path: Path) -> None:
+    lines = event_set(tmp_path, people=3, repetitions=200).read_text().splitlines()
+    kept = [line for line in lines if line.startswith(("subject", "p0")) or int(line.split(",")[2]) < 110]
+    file, out = tmp_path / "unequal.csv", tmp_path / "k.json"
+    file.write_text("\n".join(kept))
+    chosen = ("--setting", "cold-10-confirmed", "--detector", "scaled-manhattan", "--baselines", "none", "-j", "1")
+    run("--data", file, *chosen, "--json", out)
+    said = {row["setting"]: row["status"] for row in json.loads(out.read_text())}
+    assert said["cold-10-confirmed"] == "measured"
+    assert said["cold-10-confirmed 101-200"].startswith("not applicable")
+
+
 def test_a_broken_set_does_not_stop_the_others(tmp_path: Path) -> None:
     """Results are written, the broken file and its line are named, and the exit code is 1."""
     (tmp_path / "good").mkdir()

@@ -204,8 +204,7 @@ def _parts(work: Work, data: int, setting: str, played: list[tuple[Task, Played 
             scored = [(user, scores) for user, scores in there if scores.genuine.size and scores.impostor.size]
             left = len(refused[model]) + len(there) - len(scored)
             if len(scored) < FEWEST:
-                reason = next(iter(refused[model]), "their attempts have no timing in common with their samples")
-                yield Part(empty_row(name, full, model, f"failed: fewer than two people could be scored: {reason}"))
+                yield Part(empty_row(name, full, model, _why_none(refused[model], left)))
                 continue
             users = [user for user, _ in scored]
             measured = Measured([scores for _, scores in scored], MODELS[model].calibrated)
@@ -216,6 +215,13 @@ def _parts(work: Work, data: int, setting: str, played: list[tuple[Task, Played 
             head: Row = {"set": name, "setting": full, "detector": model, "status": "measured"}
             failed: Row = {"failed": sum(scores.failed for _, scores in there), "left_out": left}
             yield Part({**head, **row, **failed, **_cost(by_model[model]), **origins[model]}, measured)
+
+
+def _why_none(refused: list[str], left: int) -> str:
+    if not left:  # a further block of a setting, for which hardly anybody has repetitions
+        return NOT_APPLICABLE
+    reason = refused[0] if refused else "their attempts have no timing in common with their samples"
+    return f"failed: fewer than two people could be scored: {reason}"
 
 
 def _cost(played: list[tuple[Task, Played]]) -> Row:
