@@ -206,7 +206,7 @@ def build(settings: Settings, clock: Callable[[], float] = time.time) -> Sidecar
     published = SqlPolicies(database)
 
     async def check(version: PolicyVersion) -> Checked:
-        return await checked(version, signers)
+        return await checked(version, signers, clock())
 
     async def load(version: PolicyVersion) -> Policy:
         return await loaded_policy(version, signers)

@@ -59,9 +59,37 @@ class Space:
                     if found is not None:
                         compared.setdefault(found.signal.name, []).append(found)
         self._values = {name: _representatives(SIGNALS[name], found) for name, found in compared.items()}
+        self._every: dict[object, int] = {}
 
     def masks(self, atom: Atom) -> Masks:
         """Return where a look-up, or a part of a leaf without logic in it, is true and false."""
+        found = self._masks(atom)
+        self._every[found.key] = found.every
+        return found
+
+    def minus(self, rest: Union, taken: Union, most: int = MOST_CONJUNCTIONS) -> Union:
+        """Return the cases of ``rest`` that are none of ``taken``. Only cases that overlap are cut, each into pieces that do not
+        overlap, so that many rules about different things stay many small cases. Raises TooComplex above ``most`` pieces.
+        """
+        found = rest
+        for conjunction in taken:
+            pieces: list[Conjunction] = []
+            for one in found:
+                pieces += [one] if _are_apart(one, conjunction) else self._cut(one, conjunction)
+            if len(pieces) > most:
+                raise TooComplex
+            found = tuple(pieces)
+        return found
+
+    def _cut(self, one: Conjunction, out: Conjunction) -> Iterable[Conjunction]:
+        left = dict(one)
+        for key, mask in out.items():
+            own = left.get(key, self._every[key])
+            if own & ~mask:
+                yield {**left, key: own & ~mask}
+            left[key] = own & mask
+
+    def _masks(self, atom: Atom) -> Masks:
         if isinstance(atom, Node) and atom.kind == "constant":
             return Masks("always", int(atom.value is True), int(atom.value is False), 1)
         found = comparison(atom)
@@ -107,14 +135,6 @@ class Space:
         excused = [found.who for found in rule.exceptions if now < found.expires]
         return self._possible(
             [*(self.union(part, "true") for part in parts), *(self.union(who, "false") for who in excused)]
-        )
-
-    def misses(self, rule: Rule, now: float) -> Union:
-        """Return the cases in which a rule is not true: false, or unknown."""
-        parts = [*([rule.scope] if rule.scope else []), rule.when]
-        excused = [found.who for found in rule.exceptions if now < found.expires]
-        return join(
-            [*(self.union(part, "not true") for part in parts), *(self.union(who, "not false") for who in excused)]
         )
 
     def decided_against(self, rule: Rule, now: float) -> Union:
@@ -164,6 +184,11 @@ def join(unions: Sequence[Union]) -> Union:
     if len(found) > MOST_CONJUNCTIONS:
         raise TooComplex
     return found
+
+
+def _are_apart(one: Conjunction, other: Conjunction) -> bool:
+    """Tell whether two cases have nothing in common."""
+    return any(key in one and not one[key] & mask for key, mask in other.items())
 
 
 def _both(one: Conjunction, other: Conjunction) -> dict[object, int] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sidecar.policy.cells import Space, TooComplex, Union, atoms, comparison, meet
+from sidecar.policy.cells import Space, TooComplex, Union, atoms, comparison
 from sidecar.policy.expressions import Leaf, Place
 from sidecar.policy.model import Policy, Rule, readable_moment, walk
 from sidecar.policy.testing import Coverage
@@ -19,6 +19,7 @@ SOON_DAYS = 14
 FAR_YEARS = 5
 IMPLAUSIBLE_YEARS = 20
 LONG_IN_SHADOW_DAYS = 30
+MOST_PIECES = 256  # cases left of a rule beyond which it is not known whether the rules above leave anything
 
 Severity = Literal["error", "warning", "note"]
 
@@ -60,7 +61,7 @@ def _rules(policy: Policy, now: float) -> Iterable[Finding]:
                 f"{rule.id} contradicts itself: it can never be true",
                 "look at its comparisons together",
             )
-        elif covering := _covering(space, mine, above, now):
+        elif covering := _covering(space, mine, above):
             yield Finding(
                 "error",
                 rule.at,
@@ -71,21 +72,31 @@ def _rules(policy: Policy, now: float) -> Iterable[Finding]:
             above.append((rule, mine))
 
 
-def _covering(space: Space, mine: Union, above: Sequence[tuple[Rule, Union]], now: float) -> list[str]:
+def _covering(space: Space, mine: Union, above: Sequence[tuple[Rule, Union]]) -> list[str]:
     """Return the rules that leave nothing of a rule, or an empty list where something is left or it is not known."""
+    for rule, theirs in above:
+        if _left(space, mine, theirs) == ():
+            return [rule.id]
     rest = mine
     names: list[str] = []
     for rule, theirs in above:
-        try:
-            if not meet([rest, theirs]):
-                continue
-            rest = meet([rest, space.misses(rule, now)])
-        except TooComplex:
-            continue
-        names.append(rule.id)
-        if not rest:
+        after = _left(space, rest, theirs)
+        if after is None:
+            return []
+        if after != rest:
+            names.append(rule.id)
+        if not after:
             return names
+        rest = after
     return []
+
+
+def _left(space: Space, rest: Union, theirs: Union) -> Union | None:
+    """Return what a rule leaves of some cases; None where those are too many to look at."""
+    try:
+        return space.minus(rest, theirs, MOST_PIECES)
+    except TooComplex:
+        return None
 
 
 def _leaves(policy: Policy) -> Iterable[Finding]:

@@ -55,7 +55,7 @@ async def logins(world: World, strangers: int = 3) -> None:
 
 class TestCandidate:
     async def test_pol2_mistakes_are_shown_in_place_and_nothing_is_kept(self, office: World) -> None:
-        broken = BALANCED.replace("travel.speed > 1000.0", "travel.sped > 1000.0")
+        broken = BALANCED.replace("['travel.speed > 1000.0']", "['travel.sped > 1000.0']")
         line = next(number for number, text in enumerate(broken.splitlines(), 1) if "travel.sped" in text)
         for path in ("try", "publish"):
             response = await send(office, path, source=broken, act="check")
@@ -224,7 +224,7 @@ class TestPublishing:
 
 def large(rules: int) -> str:
     added = (
-        f"  - {{id: r{n}, when: {{all: ['keystroke.llr > {n / 100}', 'failures.device > {n}']}}, then: step_up}}\n"
+        f"  - {{id: r{n}, when: {{all: ['client.id == \"c{n}\"', 'failures.device > {n}']}}, then: step_up}}\n"
         for n in range(rules)
     )
     return BALANCED.replace("id: balanced", "id: large").replace("rules:\n", "rules:\n" + "".join(added), 1)
@@ -305,7 +305,7 @@ class TestBounds:
         found = await compiled(small, "candidate", against=against, bounds=replace(BOUNDS, seconds=6.0))
         assert (found.id, found.changes) == ("lenient", None)
         found = await compiled(small, "candidate", against=BALANCED.encode())
-        assert [change.subject for change in found.changes or ()] == ["bands.keystroke.mismatch_from"]
+        assert [change.subject for change in found.changes or ()] == ["id", "bands.keystroke.mismatch_from"]
 
     async def test_pol8_a_backtest_in_time(self) -> None:
         async def pages() -> Any:

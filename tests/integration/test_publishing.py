@@ -15,7 +15,7 @@ from sidecar.config import ClientSettings, PublishingSettings
 from sidecar.errors import BadRequest, Forbidden, NotFound, PolicyConflict, PolicyInvalid
 from sidecar.main import Sidecar
 from sidecar.policy.signature import public_pem, sign
-from sidecar.ports import CONFIGURED_FILE, Audience, Fare, PolicyVersion, SlotName
+from sidecar.ports import CONFIGURED_FILE, Audience, AuditEntry, Fare, PolicySlot, PolicyVersion, SlotName
 from sidecar.shipped import policy_directory
 from sidecar.storage.policies import note_fare
 from sidecar.usecases.in_force import meant
@@ -238,6 +238,18 @@ class TestFourEyes:
         for seconds in (0, -1, 8 * 86_400):
             with pytest.raises(PolicyInvalid):
                 await careful.inside.publisher.break_glass(version(), seconds)
+
+
+async def test_pol1_what_lint_calls_an_error_is_not_published_but_stays_where_it_stands(world: World) -> None:
+    never = BALANCED.replace(b"failures.device >= 5", b"failures.device < 0").replace(b"id: balanced", b"id: older")
+    assert b"< 0" in never
+    with pytest.raises(PolicyInvalid, match=r"candidate.yaml:\d+:\d+: error: never true: failures.device < 0; hint"):
+        await world.inside.publisher.propose(version(never))
+    # An older release, whose lint knew less, may have published it: it goes on deciding.
+    number = await world.inside.published.add(version(never), AuditEntry("*", "policy.checked", "ann", "", {}, 0.0))
+    slot = PolicySlot(number, EVERYBODY, "ann", None, 0.0)
+    await world.inside.published.move({}, {"enforced": slot}, AuditEntry("*", "policy.enforced", "ann", "", {}, 0.0))
+    await settled(world, "older")
 
 
 class TestSignatures:
