@@ -20,6 +20,10 @@ from sidecar.storage.subjects import keep_consent
 log = structlog.get_logger()
 
 _COLUMNS = "id, tenant, issuer, subject, at, body, completion"
+PAGE = (
+    f"SELECT number, {_COLUMNS} FROM decisions WHERE tenant = ? AND number > ? AND at >= ? AND at < ?"
+    " ORDER BY number LIMIT ?"
+)
 
 
 class SqlDecisions:
@@ -125,11 +129,7 @@ class SqlDecisions:
             found: list[tuple[int, StoredDecision]] = []
             last = after
             while not found:
-                rows = self._db.read(
-                    f"SELECT number, {_COLUMNS} FROM decisions WHERE tenant = ? AND number > ? AND at >= ? AND at < ?"
-                    " ORDER BY number LIMIT ?",
-                    (tenant, last, since, until, limit),
-                )
+                rows = self._db.read(PAGE, (tenant, last, since, until, limit))
                 if not rows:
                     break
                 last = rows[-1][0]

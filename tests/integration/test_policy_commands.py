@@ -17,6 +17,7 @@ from sidecar.domain.decisions import Attempt
 from sidecar.errors import GaitkeeperError
 from sidecar.main import build
 from sidecar.shipped import policy_directory
+from sidecar.storage.decisions import PAGE
 
 BALANCED = policy_directory() / "default.yaml"
 STRICT = policy_directory() / "strict.yaml"
@@ -136,6 +137,15 @@ class TestBacktest:
         assert figures["people"] == {}
         assert "Name of" not in html.read_text()
         assert {row["people"] for row in figures["clients"]} <= {2}
+
+    def test_pol8_a_page_is_read_in_the_order_of_an_index(self, decided: Path) -> None:
+        """Sorting all decisions for every page made a million of them take hours."""
+        from sidecar.config import load_settings
+
+        inside = build(load_settings(decided))
+        plan = inside.database.read(f"EXPLAIN QUERY PLAN {PAGE}", ("one", 0, 0.0, 4e9, 500))
+        inside.close()
+        assert [row[3] for row in plan] == ["SEARCH decisions USING INDEX decisions_number (tenant=? AND number>?)"]
 
     def test_pol8_names_are_of_those_who_are_shown_and_the_reading_is_noted(
         self, decided: Path, tmp_path: Path

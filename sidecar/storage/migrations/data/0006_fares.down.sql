@@ -1,3 +1,4 @@
+DROP INDEX decisions_number;
 DROP TABLE policy_fares;
 CREATE TABLE policy_fares (
   digest TEXT, tenant TEXT, subject TEXT, passed $whole NOT NULL, at $real NOT NULL,

@@ -4,3 +4,5 @@ CREATE TABLE policy_fares (
   number $whole, since $real, tenant TEXT, subject TEXT, passed $whole NOT NULL, at $real NOT NULL,
   PRIMARY KEY (number, since, tenant, subject)) $keyed;
 CREATE INDEX policy_fares_at ON policy_fares (at);
+-- Recorded decisions are read page by page; without it each page sorts all of a tenant's.
+CREATE INDEX decisions_number ON decisions (tenant, number);
