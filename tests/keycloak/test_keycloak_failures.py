@@ -182,12 +182,11 @@ def test_a_capture_that_is_too_long_is_dropped_and_counted_and_the_login_goes_on
     healed.configure(deadlineMs=str(PATIENT_MS))
     try:
         dropped = counts(healed)["captures_dropped"]
-        for capture in ("x" * 70_000, '"' * 60_000):
-            with Direct(healed) as direct:
-                form = {"username": "amelia", "password": PASSWORD, "gaitkeeper_capture": capture}
-                assert direct.send("POST", direct.open().action, data=form).name == "login-login-otp"
-            assert healed.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_capture"
-        assert counts(healed)["captures_dropped"] == dropped + 2
+        with Direct(healed) as direct:
+            form = {"username": "amelia", "password": PASSWORD, "gaitkeeper_capture": "x" * 70_000}
+            assert direct.send("POST", direct.open().action, data=form).name == "login-login-otp"
+        assert healed.decision().body["answer"]["rule_id"] == "outcome.unavailable.no_capture"
+        assert counts(healed)["captures_dropped"] == dropped + 1
     finally:
         healed.configure(deadlineMs=str(DEADLINE_MS))
 

@@ -44,6 +44,7 @@ final class AtStart {
 
     private static void prepare(KeycloakSession session, RealmModel realm, List<Runnable> calls) {
         RealmSidecar sidecar = RealmSidecar.of(realm);
+        session.getContext().setRealm(realm); // users and vaults are looked for in the session's realm
         try {
             Connection connection = sidecar.connect(session, realm);
             List<Reports.Report> again = Recovery.reports(session, realm);
@@ -55,6 +56,10 @@ final class AtStart {
             });
         } catch (NoAnswer unconfigured) {
             LOG.warnf("realm %s: %s", realm.getName(), unconfigured.getMessage());
+        } catch (RuntimeException failed) { // the other realms are prepared all the same
+            LOG.warnf(failed, "realm %s: what was not reported before the start cannot be found", realm.getName());
+        } finally {
+            session.getContext().setRealm(null);
         }
     }
 }
