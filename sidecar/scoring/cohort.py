@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sidecar.domain.biometrics import Floats, Kind, Layout, Sample, Template
 from sidecar.scoring.fitted import CONSTANTS
 from sidecar.scoring.form import Form
-from sidecar.scoring.nearest_recent_2 import CLIP, NEIGHBOURS, RECENT, NearestRecent2, transform
+from sidecar.scoring.nearest_recent_2 import CLIP, NEIGHBOURS, RECENT, NearestRecent2, transform, units
 
 FEWEST_MEMBERS = 8  # below this there is no background, and the strict score stays as it is
 FEWEST_ROWS = 20
@@ -209,11 +209,12 @@ def _nearest(points: Floats, rows: Floats) -> Floats:
 
 
 def _form(rows: list[Floats], kinds: NDArray[np.uint8], layout: Layout) -> Form:
-    """Usual spread by kind from the members; what nobody has stays as shipped."""
+    """Usual spread by kind, as a share of its unit, from the members; what nobody has stays as shipped."""
     away = []
     for each in rows:
         last = transform(each[-_WINDOW:], kinds)
-        away.append(_means(np.abs(last - _medians(last))))
+        middle = _medians(last)
+        away.append(_means(np.abs(last - middle)) / units(middle, kinds))
     spread = np.stack(away)
     scale = list(CONSTANTS.scale[layout])
     for kind in Kind:
