@@ -74,6 +74,10 @@ class Entries:
             return np.empty((0, n)), np.empty((0, n))
         return self.hold[rows, :n].astype(np.float64), self.down_down[rows, :n].astype(np.float64)
 
+    def typed(self, samples: int) -> Floats:
+        """Return when the newest stored samples were typed, so many at most, oldest first."""
+        return np.sort(self.at[self.stored == 1])[-samples:]
+
     def accepted(self, model: str) -> Floats:
         """Return the scores of logins that succeeded, oldest first, where they are of this model."""
         if model != self.model:

@@ -25,6 +25,7 @@ from sidecar.evaluation.keystroke import halves
 from sidecar.evaluation.keystroke.discovery import find_sets
 from sidecar.evaluation.keystroke.sets import Extra, KeystrokeSet
 from sidecar.scoring.calibration import ENOUGH_SAMPLES, LIMIT, llr_by
+from sidecar.scoring.contract import mixes
 from sidecar.scoring.nearest_recent_2 import NearestRecent2
 
 SAMPLES = (3, 5, 10, 20)
@@ -152,8 +153,9 @@ class _Scorer:
         detector, constants = NearestRecent2(self.half.form), self.half.calibrations["positions"]
         samples = [Sample(row, float(at)) for at, row in enumerate(self.rows)]
         found = detector.distances(detector.enroll(samples, self.kinds, "positions"), probes)
-        sizes = {"features": self.kinds.size, "samples": len(self.rows)}
-        return np.array([llr_by(constants, float(distance), **sizes) for distance in found])
+        mix = mixes(self.kinds, "positions", np.ones((1, self.kinds.size), dtype=np.bool_))[0]
+        count, size = len(self.rows), self.kinds.size
+        return np.array([llr_by(constants, float(each), features=size, samples=count, mix=mix) for each in found])
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Write ``keystroke/halves.json`` from what the two fits printed, so that anybody can make it again.
 
-    python -m sidecar.evaluation.fit_calibration --data CMU --touch MEU --json fit.json      # three minutes
+    python -m sidecar.evaluation.fit_second --data CMU --touch MEU --json fit.json           # five minutes
     python -m sidecar.evaluation.fit_halves --fit fit.json
     python -m sidecar.evaluation.fit_aging --data CMU --touch MEU --json aging.json          # a minute
     python -m sidecar.evaluation.fit_halves --fit fit.json --aging aging.json
@@ -22,19 +22,15 @@ Plain = dict[str, Any]
 
 
 def halves_of(fit: Plain, aging: Plain | None) -> Plain:
-    """What ``halves.json`` holds. ``fit``: of ``fit_calibration`` with ``--touch``; ``aging``: of ``fit_aging``."""
-    text: Plain = {"set": "CMU DSL-StrongPassword, repetitions 1-200"}
-    touch: Plain = {
-        "set": "MEU-Mobile: spreads of pressure and size from one half, repetitions 6-35; everything else from CMU"
-    }
+    """What ``halves.json`` holds. ``fit``: of ``fit_second``; ``aging``: of ``fit_aging``."""
+    made: Plain = {}
     for half in HALVES:
-        late = aging[half] if aging else None
-        text[half] = _half(fit[half], f"the {half} half of the CMU subjects, repetitions 1-200 (halves.json)", late)
-        words = f"CMU repetitions 1-200; spreads of pressure and size: the {half} half of the MEU subjects, repetitions 6-35"
-        touch[half] = _half(fit["all"], f"{words} (halves.json)", late)
-        for scale in touch[half]["form"]["scale"].values():
-            scale[3:] = fit["touch"][half]
-    return {fit["digest"]: text, fit["touch"]["digest"]: touch}
+        words = f"the {half} half of the CMU subjects, repetitions 1-200, and of the MEU subjects, repetitions 6-35"
+        made[half] = _half(fit[half], f"{words} (halves.json)", aging[half] if aging else None)
+    return {
+        fit["digest"]: {"set": "CMU DSL-StrongPassword", **made},
+        fit["touch digest"]: {"set": "MEU-Mobile KSD 2016", **made},
+    }
 
 
 def _half(found: Plain, provenance: str, aging: list[float] | None) -> Plain:

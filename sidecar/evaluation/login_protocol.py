@@ -24,7 +24,7 @@ from sidecar.domain.biometrics import Floats, Sample
 from sidecar.evaluation.datasets import KEYS, browser_view, load_cmu
 from sidecar.features.keystroke import positions_kinds
 from sidecar.scoring import DETECTORS, SHIPPED
-from sidecar.scoring.calibration import CHALLENGE_LLR, to_llr
+from sidecar.scoring.calibration import CHALLENGE_LLR, Circumstances, to_llr
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.nearest_recent import NearestRecent
 from sidecar.scoring.scaled_manhattan import ScaledManhattan
@@ -35,17 +35,20 @@ Result = dict[str, float | int | str]
 @dataclass(frozen=True, slots=True)
 class Window:
     """Which repetitions (counted from 1) take part: template and genuine are first and last, both
-    included.
+    included. ``age``: sittings between them, as a login counts them; a rehearsal enrolls and tries within minutes.
     """
 
     template: tuple[int, int] = (191, 200)
     genuine: tuple[int, int] = (201, 210)
     first: int = 1
     practised: int = 400
+    age: float = 0.0
 
 
 ACCEPTANCE = Window()
-BRAND_NEW = tuple(Window((1, 10), genuine, 1, 400) for genuine in ((11, 20), (51, 60), (201, 210)))
+BRAND_NEW = tuple(
+    Window((1, 10), own, 1, 400, age) for own, age in (((11, 20), 0.0), ((51, 60), 1.0), ((201, 210), 4.0))
+)
 CHOICE = (Window((91, 100), (101, 110), 1, 200), Window((141, 150), (151, 160), 1, 200))
 
 
@@ -102,14 +105,24 @@ def score(
         practised.append(detector.distances(template, np.stack([block[window.practised - 1] for block in others])))
     samples = window.template[1] - window.template[0] + 1
     pooled = [np.concatenate(part) for part in (genuine, first, practised)]
-    return Trials(*(_scaled(part, samples, scale, detector.name) for part in pooled))
+    return Trials(*(_scaled(part, samples, window.age, scale, detector.name) for part in pooled))
 
 
-def _scaled(distances: Floats, samples: int, scale: str, detector: str) -> Floats:
+def _scaled(distances: Floats, samples: int, age: float, scale: str, detector: str) -> Floats:
     if scale == "distance":
         return distances
     return np.array(
-        [to_llr(float(d), features=3 * KEYS, samples=samples, layout="positions", detector=detector) for d in distances]
+        [
+            to_llr(
+                float(distance),
+                features=3 * KEYS,
+                samples=samples,
+                layout="positions",
+                detector=detector,
+                when=Circumstances(1, age),
+            )
+            for distance in distances
+        ]
     )
 
 

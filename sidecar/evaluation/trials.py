@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.domain.biometrics import Floats, Layout, Sample, Template
+from sidecar.domain.biometrics import Floats, Kind, Layout, Sample, Template
 from sidecar.evaluation.datasets import hold_and_down_down
 from sidecar.features.keystroke import interleave, positions_kinds, summarize, summary_kinds
 from sidecar.scoring.contract import OneClassDetector
@@ -88,6 +88,25 @@ def summary() -> Design:
     return Design("summary", "summary", summary_kinds(), make)
 
 
+def stretched(design: Design, *, hold: float = 1.0, tempo: float = 1.0) -> Design:
+    """Another keyboard, or another pace: every hold times ``hold``, and every timing times ``tempo``."""
+
+    def make(holds: Floats, down_down: Floats) -> Floats:
+        return design.make(holds * hold * tempo, down_down * tempo)
+
+    return Design(f"{design.name} holds x{hold:g} all x{tempo:g}", design.layout, design.kinds, make)
+
+
+def only(design: Design, *kinds: Kind) -> Design:
+    """A text of which only these kinds were recorded."""
+    chosen = np.isin(design.kinds, kinds)
+
+    def make(holds: Floats, down_down: Floats) -> Floats:
+        return design.make(holds, down_down)[:, chosen]
+
+    return Design(f"{design.name} {'+'.join(kind.name for kind in kinds)}", design.layout, design.kinds[chosen], make)
+
+
 def position_designs() -> tuple[Design, ...]:
     """All designs of the positions layout: 4, 6, 8, 10 and 16 keys."""
     return (*(span(keys, start) for keys, start in _SPANS), sixteen())
@@ -105,7 +124,6 @@ class Grid:
 
 
 FULL = Grid()
-ANOTHER_DAY = Grid(later=(0, 50))
 COARSE = Grid(ends=(50, 100, 150), samples=(5, 10, 30), later=(0, 50))
 
 Measure = Callable[[Template, Floats], Floats]

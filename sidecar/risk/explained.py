@@ -13,7 +13,8 @@ from sidecar.domain.decisions import Judgement, Outcome
 from sidecar.domain.entries import Entries
 from sidecar.features.keystroke import interleave
 from sidecar.risk.judge import Beside, Known
-from sidecar.scoring import calibration
+from sidecar.scoring import calibration, contract
+from sidecar.scoring.calibration import Circumstances
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.scoring.explain import counterfactual, median_of
 
@@ -42,7 +43,8 @@ def would_pass(
         template = known.profiles[score.field].template
         listed = entries.get((score.field, judgement.context))
         limit = beside.correction.before(mismatch_from)
-        one = _field(score, probes[score.field], template, listed, detectors[template.detector], limit)
+        age = known.ages.get(score.field)
+        one = _field(score, probes[score.field], template, listed, detectors[template.detector], limit, age)
         if one is not None:
             llr = one["llr"]
             found.append(one | {"llr": None if llr is None else beside.correction.of(llr)})
@@ -56,23 +58,33 @@ def _field(
     entries: Entries | None,
     detector: OneClassDetector,
     mismatch_from: float,
+    age: Circumstances | None,
 ) -> dict[str, Any] | None:
     n = probe.values.size // 3
     if entries is None or probe.layout != "positions" or n > entries.hold.shape[1]:
         return None
+    features, samples, layout = score.features, score.samples, template.layout
+    constants = calibration.calibration_of(template.detector, layout)
+    wanted = mismatch_from if age is None else calibration.before_aging(constants, mismatch_from, samples, age)
     rows = np.flatnonzero((entries.stored == 1) & (entries.length == n))[-USUAL:]
-    if not rows.size or abs(mismatch_from) >= calibration.LIMIT:
+    if not rows.size or abs(wanted) >= calibration.LIMIT:
         return None
     kept = interleave(entries.hold[rows, :n].astype(np.float64), entries.down_down[rows, :n].astype(np.float64))
-    features, samples, layout = score.features, score.samples, template.layout
+    kinds = contract.mix(template, probe.values)
     below = calibration.distance_at(
-        mismatch_from, features=features, samples=samples, layout=layout, detector=template.detector
+        wanted, features=features, samples=samples, layout=layout, detector=template.detector, mix=kinds
     )
     usual = median_of(list(kept))
     changed = counterfactual(detector, template, probe.values, probe.labels, usual=usual, below=below, most=MOST)
     if changed is None:
         return {"field": score.field, "labels": [], "llr": None}
     llr = calibration.to_llr(
-        changed.distance, features=features, samples=samples, layout=layout, detector=template.detector
+        changed.distance,
+        features=features,
+        samples=samples,
+        layout=layout,
+        detector=template.detector,
+        mix=kinds,
+        when=age,
     )
     return {"field": score.field, "labels": list(changed.labels), "llr": llr}

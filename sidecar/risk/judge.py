@@ -8,6 +8,7 @@ the hard part out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from sidecar.domain.biometrics import (
     Absence,
     Cause,
     Contribution,
+    Floats,
     Kind,
     Probe,
     ProfileState,
@@ -31,24 +33,28 @@ from sidecar.ports import Profile
 from sidecar.risk.fusion import probability
 from sidecar.risk.shared import SharedText
 from sidecar.scoring import calibration
-from sidecar.scoring.contract import OneClassDetector, comparable
+from sidecar.scoring.calibration import Circumstances
+from sidecar.scoring.contract import OneClassDetector, comparable, mix
 from sidecar.scoring.recalibrate import AS_SHIPPED, Correction
 from sidecar.wire import Batch
 
 FIELDS = ("username", "password")
 SHOWN_CONTRIBUTIONS = 6
 SPARED_HOLDS = 2
+PAUSE_SECONDS = 6 * 3600.0  # after which samples are of another sitting
 NO_NEWS = Consent()
+NO_AGES: Mapping[str, Circumstances] = MappingProxyType({})
 
 SecretMode = Literal["positions", "summary", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the subject before this login: profiles by field, with their states at this moment."""
+    """What is known of the subject before this login: profiles by field, with their states and ages at this moment."""
 
     profiles: Mapping[str, Profile]
     states: Mapping[str, ProfileState]
+    ages: Mapping[str, Circumstances] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ def judge(
     for probe in probes:
         if known.states.get(probe.field) is ProfileState.READY:
             profile = known.profiles[probe.field]
-            scored = score(probe, profile.template, detectors[profile.template.detector])
+            age = known.ages.get(probe.field)
+            scored = score(probe, profile.template, detectors[profile.template.detector], age)
             if isinstance(scored, Score) and probe.field in beside.shared:
                 scored = beside.shared[probe.field].scored(probe, profile.template, scored)
             if isinstance(scored, Score):
@@ -122,7 +129,17 @@ def judge(
     )
 
 
-def score(probe: Probe, template: Template, detector: OneClassDetector) -> Score | Absence:
+def circumstances(at: Floats, now: float) -> Circumstances | None:
+    """Say where a template's samples, (n,) in epoch seconds, oldest first, and a login lie in time; None without samples."""
+    if not at.size:
+        return None
+    sittings = 1 + int((np.diff(at) > PAUSE_SECONDS).sum())
+    return Circumstances(sittings, max(now - float(at[-1]), 0.0) / 86_400)
+
+
+def score(
+    probe: Probe, template: Template, detector: OneClassDetector, age: Circumstances | None = None
+) -> Score | Absence:
     """Compare a probe with a ready template; another shape than the enrolled one is an absence, never a score."""
     if (
         probe.layout != template.layout
@@ -139,7 +156,13 @@ def score(probe: Probe, template: Template, detector: OneClassDetector) -> Score
     return Score(
         field=probe.field,
         llr=calibration.to_llr(
-            distance, features=features, samples=template.samples, layout=template.layout, detector=template.detector
+            distance,
+            features=features,
+            samples=template.samples,
+            layout=template.layout,
+            detector=template.detector,
+            mix=mix(template, probe.values),
+            when=age,
         ),
         confidence=calibration.confidence(features, template.samples),
         distance=distance,
@@ -165,14 +188,18 @@ def ranked(contributions: Sequence[Contribution]) -> tuple[Contribution, ...]:
 
 
 def shadow_scores(
-    probes: Sequence[Probe], shadows: Sequence[Profile], detectors: Mapping[str, OneClassDetector]
+    probes: Sequence[Probe],
+    shadows: Sequence[Profile],
+    detectors: Mapping[str, OneClassDetector],
+    ages: Mapping[str, Circumstances] = NO_AGES,
 ) -> list[dict[str, str | float]]:
     """Score probes by templates of a coming model, which decide nothing yet; {field, model, llr} of each that can be scored."""
     found: list[dict[str, str | float]] = []
     for probe in probes:
         for profile in shadows:
             if profile.key.field == probe.field:
-                scored = score(probe, profile.template, detectors[profile.template.detector])
+                detector = detectors[profile.template.detector]
+                scored = score(probe, profile.template, detector, ages.get(probe.field))
                 if isinstance(scored, Score):
                     found.append({"field": probe.field, "model": profile.template.detector, "llr": scored.llr})
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sidecar.domain.biometrics import Layout
 from sidecar.scoring.calibrations import CALIBRATIONS, FIRST_PROTOCOL, Calibration
+from sidecar.scoring.contract import WHOLE, Mix
 
 LIMIT = 6.0  # no single field says more than e^6 : 1, whatever the distance; the data could not support more
 
@@ -79,15 +80,17 @@ def to_llr(
     samples: int,
     layout: Layout,
     detector: str,
+    mix: Mix = WHOLE,
     when: Circumstances | None = None,
 ) -> float:
     """LLR of a detector's distance from ``features`` compared features against a template of ``samples`` samples.
 
-    Within +-6; never falls as the distance rises. ``when``: what is known of the samples' age, if anything. Raises
-    ValueError on a distance that is not finite, counts below 1, or a detector without a calibration.
+    Within +-6; never falls as the distance rises. ``mix``: what kinds of features they were. ``when``: what is
+    known of the samples' age, if anything. Raises ValueError on a distance that is not finite, counts below 1, or a
+    detector without a calibration.
     """
     constants = calibration_of(detector, layout)
-    llr = llr_by(constants, distance, features=features, samples=samples)
+    llr = llr_by(constants, distance, features=features, samples=samples, mix=mix)
     return llr if when is None else aged(constants, llr, samples=samples, when=when)
 
 
@@ -99,14 +102,15 @@ def calibration_of(detector: str, layout: Layout) -> Calibration:
     return found
 
 
-def llr_by(constants: Calibration, distance: float, *, features: int, samples: int) -> float:
+def llr_by(constants: Calibration, distance: float, *, features: int, samples: int, mix: Mix = WHOLE) -> float:
     """``to_llr`` with constants that the caller brings (folds of subjects have their own)."""
     if not math.isfinite(distance):
         raise ValueError("distance is not finite")
     _check_counts(features, samples)
-    slope, offset = _line(constants, features, samples)
+    whole = features * mix.worth
+    slope, offset = _line(constants, whole, samples, mix)
     raw = slope * min(max(distance, -_HUGE), _HUGE) - offset
-    return _limited(raw * _fade(constants, features, samples))
+    return _limited(raw * _fade(constants, whole, samples))
 
 
 def aged(constants: Calibration, llr: float, *, samples: int, when: Circumstances) -> float:
@@ -117,18 +121,31 @@ def aged(constants: Calibration, llr: float, *, samples: int, when: Circumstance
     with F = ln(30 / samples) or 0, L = ln(1 + age). Never falls as the LLR rises; within +-6. Raises ValueError on an age
     or a count that makes no sense.
     """
+    factor, shift = _aging(constants, samples, when)
+    if factor == 1.0 and shift == 0.0:
+        return llr
+    return min(max(llr * factor + shift, -LIMIT), LIMIT)
+
+
+def before_aging(constants: Calibration, llr: float, samples: int, when: Circumstances) -> float:
+    """LLR that ``aged`` makes this one of; it may lie outside the limits. Raises ValueError like ``aged``."""
+    factor, shift = _aging(constants, samples, when)
+    return (llr - shift) / factor
+
+
+def _aging(constants: Calibration, samples: int, when: Circumstances) -> tuple[float, float]:
     if when.sittings < 1 or not (math.isfinite(when.age) and when.age >= 0):
         raise ValueError("sittings must be 1 or more, and the age a number of 0 or more")
     _check_counts(1, samples)
     few = math.log(ENOUGH_SAMPLES / max(samples, _SAMPLE_RANGE[0]))
     if few <= 0 or when.sittings > 1:
-        return llr
+        return 1.0, 0.0
     late = math.log1p(when.age)
     shift, shift_late, loss = constants.aging
-    return min(max(llr * math.exp(-loss * late * few) + (shift + shift_late * late) * few, -LIMIT), LIMIT)
+    return math.exp(-loss * late * few), (shift + shift_late * late) * few
 
 
-def distance_at(llr: float, *, features: int, samples: int, layout: Layout, detector: str) -> float:
+def distance_at(llr: float, *, features: int, samples: int, layout: Layout, detector: str, mix: Mix = WHOLE) -> float:
     """Distance that gives this LLR (inverse of ``to_llr``): what a threshold means for one template.
 
     Raises ValueError on an LLR outside the open range -6..6, counts below 1, or a detector without a calibration.
@@ -137,9 +154,10 @@ def distance_at(llr: float, *, features: int, samples: int, layout: Layout, dete
         raise ValueError("LLR must lie between the limits")
     _check_counts(features, samples)
     constants = calibration_of(detector, layout)
-    slope, offset = _line(constants, features, samples)
+    whole = features * mix.worth
+    slope, offset = _line(constants, whole, samples, mix)
     raw = llr / math.pow(1.0 - math.pow(abs(llr / LIMIT), _KNEE), 1.0 / _KNEE)
-    return (raw / _fade(constants, features, samples) + offset) / slope
+    return (raw / _fade(constants, whole, samples) + offset) / slope
 
 
 def confidence(features: int, samples: int) -> float:
@@ -166,15 +184,17 @@ def combine(llrs: Sequence[float]) -> float:
     return _limited(math.fsum(llrs) / (1.0 + (len(llrs) - 1) * COMBINATION.overlap))
 
 
-def _line(constants: Calibration, features: int, samples: int) -> tuple[float, float]:
+def _line(constants: Calibration, features: float, samples: int, mix: Mix) -> tuple[float, float]:
     low, high = constants.feature_range
     f = math.log(min(max(features, low), high) / _FEATURE_UNIT)
     n = math.log(min(max(samples, _SAMPLE_RANGE[0]), _SAMPLE_RANGE[1]) / _SAMPLE_UNIT)
+    m = mix.holds - WHOLE.holds
     slope, offset = constants.slope, constants.offset
-    return slope[0] + slope[1] * f + slope[2] * n, offset[0] + offset[1] * f + offset[2] * n
+    steep = slope[0] + slope[1] * f + slope[2] * n + constants.mix[0] * m
+    return steep, offset[0] + offset[1] * f + offset[2] * n + constants.mix[1] * m
 
 
-def _fade(constants: Calibration, features: int, samples: int) -> float:
+def _fade(constants: Calibration, features: float, samples: int) -> float:
     return min(1.0, features / constants.feature_range[0]) * min(1.0, samples / _SAMPLE_RANGE[0])
 
 

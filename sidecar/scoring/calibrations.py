@@ -10,17 +10,20 @@ from sidecar.domain.biometrics import Layout
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Constants of one layout: llr = (s0 + sf F + sn N) distance - (o0 + of F + on N), then limited to +-6.
+    """Constants of one layout: llr = (s0 + sf F + sn N + sm M) distance - (o0 + of F + on N + om M), then limited to +-6.
 
-    F = ln(features / 30) and N = ln(samples / 10), each held inside the fitted range. Below the range the LLR
-    fades to 0 in proportion. ``aging``: what a template of few samples from one sitting is worth later (``calibration.aged``):
-    shift, shift by age, loss by age. ``provenance``: data set, subjects, repetitions, protocol and command.
+    F = ln(features / 30) and N = ln(samples / 10), each held inside the fitted range; features are counted as if all three
+    kinds were there (``contract.Mix``), and M is the share of holds less a half. Below the range the LLR fades to 0 in
+    proportion. ``mix``: sm and om. ``aging``: what a template of few samples from one sitting is worth later
+    (``calibration.aged``): shift, shift by age, loss by age. ``provenance``: data set, subjects, repetitions, protocol and
+    command.
     """
 
     slope: tuple[float, float, float]
     offset: tuple[float, float, float]
     feature_range: tuple[int, int]
     provenance: str
+    mix: tuple[float, float] = (0.0, 0.0)
     aging: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
@@ -32,10 +35,10 @@ FIRST_PROTOCOL = (
 )
 
 SECOND_PROTOCOL = (
-    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only. Templates of 3 to"
-    " 100 samples ending at repetitions 30, 50, 80, 100, 130, 150 and 180; genuine: the next 5, and the 5 that begin 50"
-    " repetitions later; impostors: every other subject's repetitions 1, 3, 5, 160, 180, 200."
-    " `python -m sidecar.evaluation.fit_calibration --data cmu --detector NAME --json out`. "
+    "CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only, and MEU-Mobile KSD 2016, 56"
+    " subjects, repetitions 6-35 only. Templates of 2 to 150 samples, first ones, later ones and of several days; as typed,"
+    " shorter, longer, with other holds and paces, and with kinds missing."
+    " `python -m sidecar.evaluation.fit_second --data cmu --touch meu --json out`. "
 )
 
 COARSE_PROTOCOL = (
@@ -48,22 +51,24 @@ COARSE_PROTOCOL = (
 CALIBRATIONS: dict[str, dict[Layout, Calibration]] = {
     "nearest-recent-2": {
         "positions": Calibration(
-            slope=(1.432, 0.651, 0.024),
-            offset=(43.544, 20.15, 0.115),
-            feature_range=(12, 48),
-            provenance=f"{SECOND_PROTOCOL}Spans of 4, 6, 8 and 10 keys, and 16 keys joined from two repetitions. Constants"
-            " of each half of the subjects on the other half:"
-            " Cllr .403 (minimum .400), ECE .014 and .396 (minimum .383), ECE .035; at 10 keys and 10 samples"
-            " .312 (minimum .294), ECE .030 and .311 (minimum .302), ECE .012. Aging: CMU repetitions 1-200 and MEU-Mobile KSD"
+            slope=(1.135, 0.568, 0.106),
+            offset=(46.347, 23.287, 3.359),
+            feature_range=(10, 62),
+            provenance=f"{SECOND_PROTOCOL}Constants of each half of the subjects on the other half, Cllr: templates of 100"
+            " samples .210 (minimum .177), ECE .037 and .217 (minimum .208), ECE .007;"
+            " of 10 later ones .266 (minimum .201), ECE .061 and .241 (minimum .217), ECE .032."
+            " Aging: CMU repetitions 1-200 and MEU-Mobile KSD"
             " 2016, templates of 3 to 20 samples of one sitting, `python -m sidecar.evaluation.fit_aging`.",
-            aging=(-0.425, -0.024, 0.099),
+            mix=(0.336, 14.694),
+            aging=(-0.153, -0.35, 0.0),
         ),
         "summary": Calibration(
-            slope=(1.077, 0.0, 0.004),
-            offset=(12.121, 0.0, -0.425),
+            slope=(0.958, 0.0, 0.086),
+            offset=(12.18, 0.0, 0.665),
             feature_range=(21, 21),
-            provenance=f"{SECOND_PROTOCOL}The 21 numbers of the ten characters. Constants of each half of the subjects on"
-            " the other half: Cllr .559 (minimum .551), ECE .023 and .535 (minimum .529), ECE .016.",
+            provenance=f"{SECOND_PROTOCOL}The 21 numbers of the ten characters, CMU alone. Constants of each half of the"
+            " subjects on the other half, Cllr: templates of 10 later samples"
+            " .464 (minimum .424), ECE .059 and .462 (minimum .413), ECE .073.",
         ),
     },
     "nearest-recent-1": {

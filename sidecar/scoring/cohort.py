@@ -13,6 +13,7 @@ forgotten by learning again without them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 from sidecar.domain.biometrics import Floats, Kind, Layout, Sample, Template
 from sidecar.scoring.fitted import CONSTANTS
 from sidecar.scoring.form import Form
-from sidecar.scoring.nearest_recent_2 import CLIP, NEIGHBOURS, RECENT, NearestRecent2, transform
+from sidecar.scoring.nearest_recent_2 import CLIP, NEIGHBOURS, RECENT, NearestRecent2, transform, units
+
+Llr = TypeVar("Llr", float, Floats)
 
 FEWEST_MEMBERS = 8  # below this there is no background, and the strict score stays as it is
 FEWEST_ROWS = 20
@@ -50,7 +53,8 @@ class Background:
     """A learned background. ``llr`` gives log-likelihood ratios, impostor-like positive (natural log).
 
     ``columns``: which features take part, (k,); ``usual``: (k,), in the place of missing ones; ``whitening``: (k, k);
-    ``members``: their newest samples, whitened, each (n, k); ``tries``: (members, 10, d) in ms.
+    ``members``: their newest samples, whitened, each (n, k); ``tries``: (members, 10, d) in ms; ``among``: how near these come
+    to every member's newest samples, (members, 10, members).
     """
 
     form: Form
@@ -59,6 +63,7 @@ class Background:
     whitening: Floats
     members: tuple[Floats, ...]
     tries: Floats
+    among: Floats
     middle: Floats
     spread: Floats
     weights: Floats
@@ -97,6 +102,27 @@ class Background:
         found[:, 4:] = first, last, strangers.std()
         return found
 
+    def tried(self, template: Template, strangers: Floats, chosen: NDArray[np.bool_]) -> Floats:
+        """LLRs of the chosen members' tries on a template, (members, 10); what is not chosen is NaN, and in no background."""
+        found = np.full(self.tries.shape[:2], np.nan)
+        rows = self.strange_inputs(template, strangers, chosen)[chosen]
+        found[chosen] = (rows - self.middle) / self.spread @ self.weights + self.intercept
+        return found
+
+    def strange_inputs(self, template: Template, strangers: Floats, chosen: NDArray[np.bool_]) -> Floats:
+        """What the fusion sees of the members' tries, (members, 10, 7): of the chosen ones, without whoever tries and without
+        those that are not chosen in the background.
+        """
+        count = len(self.members)
+        flat, near = self.tries.reshape(-1, self.tries.shape[-1]), self.among.reshape(-1, count)
+        found = self.inputs(template, flat, near, strangers).reshape(count, 2 * TRIES, -1)
+        for other in np.flatnonzero(chosen):
+            third = chosen & (np.arange(count) != other)
+            to_others, left = self.among[other][:, third], strangers[third]
+            found[other, :, 2], found[other, :, 3] = to_others.mean(axis=1), to_others.std(axis=1)
+            found[other, :, 4:] = left[:, :TRIES].mean(), left[:, TRIES:].mean(), left.std()
+        return found
+
     def _whitened(self, points: Floats) -> Floats:
         chosen = points[:, self.columns]
         return np.where(np.isfinite(chosen), chosen, self.usual) @ self.whitening
@@ -121,6 +147,7 @@ def learn(people: Sequence[Floats], kinds: NDArray[np.uint8], layout: Layout = "
         whitening=whitening,
         members=(),
         tries=np.stack([np.concatenate([each[:TRIES], each[-TRIES:]]) for each in rows]),
+        among=np.empty(0),
         middle=np.zeros(len(INPUT_NAMES)),
         spread=np.ones(len(INPUT_NAMES)),
         weights=np.zeros(len(INPUT_NAMES)),
@@ -128,13 +155,15 @@ def learn(people: Sequence[Floats], kinds: NDArray[np.uint8], layout: Layout = "
     )
     members = tuple(draft._whitened(transform(each[-RECENT:], kinds)) for each in rows)
     draft = replace(draft, members=members)
+    flat = draft.tries.reshape(-1, kinds.size)
+    draft = replace(draft, among=draft.nearness(flat, kinds).reshape(len(rows), 2 * TRIES, len(rows)))
     inputs, labels, heft = _training(draft, rows, kinds, layout)
     middle, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
     weights, intercept = _logistic((inputs - middle) / spread, labels, heft)
     return replace(draft, middle=middle, spread=spread, weights=weights, intercept=intercept)
 
 
-def joined(strict: float, background: float, members: int) -> float:
+def joined(strict: Llr, background: Llr, members: int) -> Llr:
     """LLR of a strict score and a background's: the more members, the more the background counts.
 
     Both speak of the same evidence, so they are averaged, never added.
@@ -148,8 +177,6 @@ def _training(
 ) -> tuple[Floats, Floats, Floats]:
     """Inputs, labels and weights of all pairs of members; whoever is in a pair is not in its background."""
     count, detector = len(rows), draft.detector
-    flat = draft.tries.reshape(-1, kinds.size)
-    to_all = draft.nearness(flat, kinds).reshape(count, 2 * TRIES, count)
     found, labels, heft = [], [], []
     for part in EARLIER:
         for one, own in enumerate(rows):
@@ -160,14 +187,8 @@ def _training(
             around = draft.strangers(template)
             rest = np.arange(count) != one
             found.append(draft.inputs(template, later, draft.nearness(later, kinds)[:, rest], around[rest]))
-            strange = draft.inputs(template, flat, to_all.reshape(-1, count), around).reshape(count, 2 * TRIES, -1)
-            for other in np.flatnonzero(rest):
-                third = rest & (np.arange(count) != other)
-                near = to_all[other][:, third]
-                strange[other, :, 2], strange[other, :, 3] = near.mean(axis=1), near.std(axis=1)
-                left = around[third]
-                strange[other, :, 4:] = left[:, :TRIES].mean(), left[:, TRIES:].mean(), left.std()
-            found.append(strange[rest].reshape(-1, len(INPUT_NAMES)))
+            strange = draft.strange_inputs(template, around, rest)[rest]
+            found.append(strange.reshape(-1, len(INPUT_NAMES)))
             labels += [np.zeros(len(found[-2])), np.ones(len(found[-1]))]
             heft += [np.full(len(each), 1.0 / len(each)) for each in found[-2:]]
     return np.concatenate(found), np.concatenate(labels), np.concatenate(heft)
@@ -209,11 +230,12 @@ def _nearest(points: Floats, rows: Floats) -> Floats:
 
 
 def _form(rows: list[Floats], kinds: NDArray[np.uint8], layout: Layout) -> Form:
-    """Usual spread by kind from the members; what nobody has stays as shipped."""
+    """Usual spread by kind, as a share of its unit, from the members; what nobody has stays as shipped."""
     away = []
     for each in rows:
         last = transform(each[-_WINDOW:], kinds)
-        away.append(_means(np.abs(last - _medians(last))))
+        middle = _medians(last)
+        away.append(_means(np.abs(last - middle)) / units(middle, kinds))
     spread = np.stack(away)
     scale = list(CONSTANTS.scale[layout])
     for kind in Kind:

@@ -6,7 +6,7 @@ means missing.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,38 @@ def comparable(template: Template, values: Floats) -> int:
     """
     check_probes(template, values[None, :] if values.ndim == 1 else values)
     return int(np.count_nonzero(np.isfinite(values) & np.isfinite(template.center)))
+
+
+class Mix(NamedTuple):
+    """What kinds of timings were compared. ``worth``: how many there would be if holds, down-downs and up-downs were all there
+    and said as much, by how many there are; ``holds``: share of holds among those that do not follow from others.
+    """
+
+    worth: float
+    holds: float
+
+
+WHOLE = Mix(1.0, 0.5)  # as a browser gives them
+
+
+def mixes(kinds: NDArray[np.uint8], layout: Layout, there: NDArray[np.bool_]) -> list[Mix]:
+    """Return the mixes of m comparisons; ``there``: which of d features were compared, shape (m, d).
+
+    Of hold, down-down and up-down any two give the third, so as many as the rarest kind has say nothing new. Pressure and
+    size count half. Of summary numbers the kinds are always the same.
+    """
+    if layout == "summary":
+        return [WHOLE] * there.shape[0]
+    counts = there @ (kinds[:, None] == np.arange(len(Kind))).astype(np.float64)
+    times = counts[:, :3]
+    new = times.sum(axis=1) - times.min(axis=1) + counts[:, 3:].sum(axis=1) / 2.0
+    some, all_ = np.maximum(new, 1.0), np.maximum(counts.sum(axis=1), 1.0)
+    return [Mix(float(w), float(h)) for w, h in zip(1.5 * new / all_, counts[:, Kind.HOLD] / some, strict=True)]
+
+
+def mix(template: Template, values: Floats) -> Mix:
+    """Return the mix of what both the template and one probe, shape (d,), hold."""
+    return mixes(template.kinds, template.layout, (np.isfinite(values) & np.isfinite(template.center))[None, :])[0]
 
 
 def newest(samples: Sequence[Sample], kinds: NDArray[np.uint8]) -> Floats:

@@ -16,12 +16,18 @@ from numpy.typing import NDArray
 
 from sidecar.domain.biometrics import Contribution, Floats, Kind, Layout, Parts, Sample, Template
 from sidecar.scoring import contract
-from sidecar.scoring.fitted import CONSTANTS
-from sidecar.scoring.nearest_recent_2 import PRIOR_SAMPLES, transform
+from sidecar.scoring.nearest_recent_2 import transform
 
 NEWEST = 50  # every model of the project's study gained from a window, and 50 was the one it used
 FEWEST = 12  # rows an estimator gets at least; the rest are usual deviations in fixed patterns
 LARGEST = 10.0
+PRIOR_SAMPLES = 20.0  # how many samples the usual deviation is worth
+# Usual mean absolute deviation by kind, which the calibrations of these detectors were fitted with: CMU repetitions 1-200,
+# of pressure and size MEU repetitions 6-35.
+USUAL: dict[Layout, tuple[float, ...]] = {
+    "positions": (0.0165, 0.0516, 0.2355, 0.3614, 0.149),
+    "summary": (0.0096, 0.037, 0.1733, 0.3614, 0.149),
+}
 SEED = 0
 _JITTER = 0.05  # of a usual deviation, in fixed patterns: constant samples must not divide by nothing
 
@@ -48,7 +54,7 @@ class Trained(ABC):
         center[seen] = np.nanmedian(rows[:, seen], axis=0)
         count = np.isfinite(rows).sum(axis=0)
         away = np.where(np.isfinite(rows), np.abs(rows - center), 0.0).sum(axis=0)
-        common = np.array(CONSTANTS.scale[layout])[kinds]
+        common = np.array(USUAL[layout])[kinds]
         scale = (away + PRIOR_SAMPLES * common) / (count + PRIOR_SAMPLES)
         center, scale = (part.astype(np.float32).astype(np.float64) for part in (center, scale))
         parts = self.train(_filled_up(_standardised(rows, center, scale)))

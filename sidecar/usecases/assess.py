@@ -49,7 +49,7 @@ from sidecar.ports import (
 )
 from sidecar.risk.explained import would_pass
 from sidecar.risk.fusion import level
-from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, facts, judge, shadow_scores
+from sidecar.risk.judge import NOTHING_BESIDE, Beside, Known, circumstances, facts, judge, shadow_scores
 from sidecar.risk.muting import muted
 from sidecar.scoring.contract import OneClassDetector
 from sidecar.usecases.cohorts import Cohorts
@@ -157,7 +157,7 @@ class Assessor:
         answer = self._answer(attempt, judgement, verdict, looked.around.cookie)
         beside = {
             "shadow_models": shadow_scores(
-                judgement.probes, self._shadows(remembered.profiles, judgement.context), self.detectors
+                judgement.probes, self._shadows(remembered.profiles, judgement.context), self.detectors, known.ages
             ),
             "around": looked.around.kept,
             "fare": self.policies.fare(policy, looked.facts, verdict, now),
@@ -202,7 +202,7 @@ class Assessor:
         """Judge what was typed, look around, and name all of it for the policy."""
         idp = self.settings.idp(attempt.issuer)
         context = gathered.evidence[0].ctx if not isinstance(gathered.evidence, Cause) else "keyboard"
-        known = self._known(remembered.profiles, context, now)
+        known = self._known(remembered, context, now)
         beside = self._beside(attempt.tenant, subject, remembered, known, policy)
         judgement = self._judge(gathered.evidence, known, idp.secret_fields, policy, beside)
         digests = self._digests(attempt.tenant, subject, judgement.probes)
@@ -307,10 +307,10 @@ class Assessor:
             and profile.template.detector in self.detectors
         ]
 
-    def _known(self, profiles: Sequence[Profile], context: str, now: float) -> Known:
+    def _known(self, remembered: Remembered, context: str, now: float) -> Known:
         found = {
             profile.key.field: profile
-            for profile in profiles
+            for profile in remembered.profiles
             if profile.serving and profile.key.context == context and profile.key.modality == MODALITY
         }
         if any(profile.template.detector not in self.detectors for profile in found.values()):
@@ -320,7 +320,13 @@ class Assessor:
             field: profile.state(now=now, ready_samples=learning.ready_samples, stale_days=learning.stale_days)
             for field, profile in found.items()
         }
-        return Known(found, states)
+        ages = {}
+        for field, profile in found.items():
+            listed = remembered.entries.get((field, context))
+            age = circumstances(listed.typed(profile.template.samples), now) if listed is not None else None
+            if age is not None:
+                ages[field] = age
+        return Known(found, states, ages)
 
     def _digests(self, tenant: str, subject: str, probes: Sequence[Probe]) -> tuple[str, ...]:
         return tuple(

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from support.world import World, carried, probe_of, rows_of
 
 from sidecar.demo.seeding import enroll
+from sidecar.risk.judge import circumstances
 from sidecar.scoring import DETECTORS
+from sidecar.scoring.calibration import to_llr
 
 pytestmark = pytest.mark.anyio
 OWNER, ATTACKER = 7, 18
@@ -83,11 +86,10 @@ async def test_enr7_a_confirmed_compromise_is_taken_back_to_the_score_of_before(
         (profile,) = await world.inside.profiles.find("one", world.pseudonym("ann"))
         detector = DETECTORS[profile.template.detector]
         distance = detector.distance(profile.template, probe_of(rows_of(person, 5)).values)
-        from sidecar.scoring.calibration import to_llr
-
-        assert to_llr(distance, features=30, samples=15, layout="positions", detector=NEW) == pytest.approx(
-            llr, abs=1e-12
-        )
+        at = np.array([item.at for item in await world.inside.profiles.samples(profile.key)])
+        when = circumstances(at, moment - 60)
+        found = to_llr(distance, features=30, samples=15, layout="positions", detector=NEW, when=when)
+        assert found == pytest.approx(llr, abs=1e-6)  # the clock is real: fractions of a second older
 
 
 async def test_enr10_an_upgrade_of_the_model_makes_no_wave_of_step_ups(

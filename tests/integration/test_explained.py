@@ -10,7 +10,7 @@ from support.world import World, carried, rows_of
 
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.rehearsal.payload import hidden_field
-from sidecar.risk.judge import score
+from sidecar.risk.judge import circumstances, score
 from sidecar.scoring import DETECTORS
 
 pytestmark = pytest.mark.anyio
@@ -41,14 +41,16 @@ async def test_sco7_what_would_have_passed_does_when_it_is_scored_again(world: W
     limit = world.inside.policies.enforced.mismatch_from
     assert told["llr"] < limit <= body["scores"][0]["llr"]
     (profile,) = await world.inside.profiles.find("one", world.pseudonym("ann"))
-    samples = np.array([item.values for item in await world.inside.profiles.samples(profile.key)])
+    stored = await world.inside.profiles.samples(profile.key)
+    samples = np.array([item.values for item in stored])
+    age = circumstances(np.array([item.at for item in stored]), world.inside.assessor.clock())
     probe = probe_of(rows)
     values = probe.values.copy()
     for label in told["labels"]:
         at = probe.labels.index(label)
         values[at] = np.median(samples[:, at])
     repaired = type(probe)(probe.field, probe.layout, values, probe.kinds, probe.labels)
-    again = score(repaired, profile.template, DETECTORS[profile.template.detector])
+    again = score(repaired, profile.template, DETECTORS[profile.template.detector], age)
     assert again.llr == pytest.approx(told["llr"], abs=0.02)  # type: ignore[union-attr]
     assert again.llr < limit  # type: ignore[union-attr]
 

@@ -107,6 +107,16 @@ def test_the_size_does_not_tell_a_passwords_length() -> None:
     assert sizes[17] == sizes[32]
 
 
+def test_when_the_newest_samples_were_typed() -> None:
+    made = lists.nothing()
+    for number in (3, 1, 2, 5):
+        made = lists.learned(made, entry(number))
+    made = lists.added(made, entry(9))  # not a sample
+    assert made.typed(3).tolist() == [1002.0, 1003.0, 1005.0]
+    assert made.typed(30).tolist() == [1001.0, 1002.0, 1003.0, 1005.0]
+    assert lists.nothing().typed(3).size == 0
+
+
 def test_a_summary_is_kept_without_timings() -> None:
     summary = Probe("password", "summary", np.arange(21.0), np.zeros(21, np.uint8), ("",) * 21)
     made = lists.added(lists.nothing(), replace(entry(1), probe=summary))

@@ -2,8 +2,10 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +17,9 @@ from sidecar.evaluation.synthetic import Row, probe_of
 from sidecar.ports import Profile, ProfileKey
 from sidecar.rehearsal.payload import hidden_field
 from sidecar.risk.fusion import level, probability
-from sidecar.risk.judge import Known, facts, judge, usual_provenance
+from sidecar.risk.judge import Known, circumstances, facts, judge, usual_provenance
 from sidecar.scoring import DETECTORS
+from sidecar.scoring.calibration import Circumstances, aged, calibration_of
 from sidecar.wire import Batch, decode_hidden
 
 DETECTOR = DETECTORS["nearest-recent-1"]
@@ -47,6 +50,38 @@ def known(*profiles: Profile, state: ProfileState = ProfileState.READY) -> Known
 
 def said(evidence: Any, about: Known, mode: Any = "positions") -> Any:
     return judge(evidence, about, DETECTORS, mode=mode, mismatch_from=MISMATCH_FROM)
+
+
+def test_few_samples_of_one_sitting_are_aged_as_in_evaluation() -> None:
+    """Ten samples of a week ago: a stranger's mismatch says less than on the same day; of two days it says what it says."""
+    first = profile("password", samples=10)
+    probes = [probe_of(rows_of(OWNER, 100 + number, 10), "password") for number in range(10)]
+    samples = [Sample(each.values, float(at)) for at, each in enumerate(probes)]
+    few = replace(first, template=DETECTORS["nearest-recent-2"].enroll(samples, probes[0].kinds, "positions"))
+    llrs = []
+    for age in (None, Circumstances(1, 0.0), Circumstances(1, 7.0), Circumstances(2, 7.0)):
+        about = replace(known(few), ages={"password": age} if age else {})
+        llrs.append(said(typed(STRANGER), about).llr)
+    plain, today, week, days = llrs
+    assert week < today < plain
+    assert days == plain
+    constants = calibration_of(few.template.detector, "positions")
+    assert week == pytest.approx(aged(constants, plain, samples=10, when=Circumstances(1, 7.0)))
+
+
+@pytest.mark.parametrize(
+    ("hours", "wanted"),
+    [
+        ([], None),
+        ([0], Circumstances(1, 2.0)),
+        ([0, 1, 5], Circumstances(1, 2.0)),
+        ([0, 1, 25, 26], Circumstances(2, 2.0)),
+    ],
+)
+def test_circumstances_of_samples(hours: list[float], wanted: Circumstances | None) -> None:
+    at = 1e9 + 3600.0 * np.array(hours)
+    assert circumstances(at, (at[-1] if hours else 1e9) + 2 * 86_400) == wanted
+    assert circumstances(at, 0.0) is None or circumstances(at, 0.0) == Circumstances(wanted.sittings, 0.0)  # type: ignore[union-attr]
 
 
 def test_sco2_the_owner_matches_and_a_stranger_does_not() -> None:

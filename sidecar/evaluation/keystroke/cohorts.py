@@ -6,18 +6,20 @@ from time import perf_counter
 
 import numpy as np
 
-from sidecar.domain.biometrics import Sample
+from sidecar.domain.biometrics import Floats, Sample
 from sidecar.evaluation.datasets import DatasetInvalid
-from sidecar.evaluation.keystroke.models import scored
+from sidecar.evaluation.keystroke.models import Model, scored
 from sidecar.evaluation.keystroke.plans import FOLDS, LEARNED, Disjoint
 from sidecar.evaluation.keystroke.play import MAIN, Played, Scores, single_ms
 from sidecar.evaluation.keystroke.sets import Indices, KeystrokeSet
-from sidecar.scoring.cohort import Background, learn
+from sidecar.scoring.calibration import LIMIT
+from sidecar.scoring.cohort import Background, joined, learn
 from sidecar.storage.arrays import pack_template
 
 CONSTANTS = (
     "form, normalisation, fusion and calibration: people outside the user's and the impostor's fold, repetitions 1-200"
 )
+AS_A_LOGIN = "as a login"
 BackgroundOf = Callable[[int, int], Background]
 
 
@@ -32,14 +34,20 @@ def background(data: KeystrokeSet, folds: Indices, one: int, two: int) -> Backgr
     return found
 
 
-def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundOf) -> Played:
-    """Genuine trials once under each impostor fold's background, impostors under that of their own fold."""
+def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundOf, model: Model) -> Played:
+    """Genuine trials once under each impostor fold's background, impostors under that of their own fold.
+
+    The setting's own figure is the background's word alone, as the protocol has it; ``AS_A_LOGIN`` is joined with the strict
+    score of ``model``, whose constants come from the other half of the people.
+    """
     values = [person.values for person in data.people]
     own = values[user]
-    genuine, impostor = [], []
+    strict = [model.fit(own[stage.template], data.touch_kinds, 0).scores for stage in plan.stages]
+    genuine: dict[str, list[Floats]] = {MAIN: [], AS_A_LOGIN: []}
+    impostor: dict[str, list[Floats]] = {MAIN: [], AS_A_LOGIN: []}
     for fold in range(FOLDS):
         found = of(int(plan.folds[user]), fold)
-        for stage in plan.stages:
+        for stage, base in zip(plan.stages, strict, strict=True):
             samples = [Sample(row, float(at)) for at, row in enumerate(own[stage.template])]
             began = perf_counter()
             template = found.detector.enroll(samples, data.touch_kinds, "positions")
@@ -48,10 +56,17 @@ def play_disjoint(data: KeystrokeSet, plan: Disjoint, user: int, of: BackgroundO
             rows = np.array(
                 [values[person][row] for person, row in stage.impostor.tolist() if plan.folds[person] == fold]
             )
-            llr = partial(found.llr, template, strangers=around)
-            genuine.append(scored(llr, own[stage.genuine]))
-            if rows.size:
-                impostor.append(scored(llr, rows))
-    blocks = {MAIN: Scores.of(genuine, impostor)}
+            llr = partial(_limited, partial(found.llr, template, strangers=around))
+            for tried, into in ((own[stage.genuine], genuine), (rows, impostor)):
+                if tried.size:
+                    word = scored(llr, tried)
+                    into[MAIN].append(word)
+                    into[AS_A_LOGIN].append(joined(scored(base, tried), word, len(found.members)))
+    blocks = {name: Scores.of(genuine[name], impostor[name]) for name in (MAIN, AS_A_LOGIN)}
     single = single_ms(partial(scored, llr), own[stage.genuine])
     return Played(blocks, enroll_ms, single, len(pack_template(template)))
+
+
+def _limited(llr: Callable[[Floats], Floats], probes: Floats) -> Floats:
+    """As a login limits them."""
+    return np.clip(llr(probes), -LIMIT, LIMIT)

@@ -1,6 +1,6 @@
 """Constants that never saw the people they score: for the sets that the shipped ones were fitted on.
 
-``halves.json`` is printed by ``sidecar.evaluation.fit_calibration``. Of people who are not in its sets (``known`` knows
+``halves.json`` is printed by ``sidecar.evaluation.fit_halves``. Of people who are not in its sets (``known`` knows
 them again) the shipped constants know nobody, and they are used as they are.
 """
 

@@ -29,7 +29,8 @@ COLUMNS = 8  # timings in a hash: eight at 10 ms are some 30 bits, so that hardl
 STEP = 10.0  # ms
 EDGE = 4.45  # ms; between what rounds down and what rounds up to a whole millisecond, of timings in steps of 0.1 ms
 BYTES = 3
-TOUCH = "841820434f74b1e8f382668d9c81e7e35f86679f1f1c63ba3029543461b85a89"  # the set that gave nothing but touch
+# The set that gave detectors other than the shipped one nothing but spreads of pressure and size.
+TOUCH = "841820434f74b1e8f382668d9c81e7e35f86679f1f1c63ba3029543461b85a89"
 FEWEST, SHARE = (
     2,
     0.25,

@@ -13,7 +13,7 @@ from sidecar.evaluation.keystroke.sets import KeystrokeSet
 from sidecar.scoring import DETECTORS
 from sidecar.scoring.calibration import Circumstances, aged, llr_by
 from sidecar.scoring.calibrations import CALIBRATIONS, Calibration
-from sidecar.scoring.contract import OneClassDetector
+from sidecar.scoring.contract import OneClassDetector, mixes
 from sidecar.scoring.nearest_recent import NearestRecent
 from sidecar.scoring.nearest_recent_2 import NearestRecent2
 from sidecar.scoring.scaled_manhattan import ScaledManhattan
@@ -157,10 +157,15 @@ class _ProductFitted:
         distances = np.concatenate([self.detector.distances(self.template, part) for part in parts])
         if self.calibration is None:
             return distances
-        counts = (np.isfinite(probes) & np.isfinite(self.template.center)).sum(axis=1)
-        samples = self.template.samples
-        pairs = zip(distances, counts, strict=True)
-        return np.array([llr_by(self.calibration, float(d), features=int(f), samples=samples) for d, f in pairs])
+        template = self.template
+        there = np.isfinite(probes) & np.isfinite(template.center)
+        found = [
+            llr_by(self.calibration, float(distance), features=int(count), samples=template.samples, mix=mix)
+            for distance, count, mix in zip(
+                distances, there.sum(axis=1), mixes(template.kinds, template.layout, there), strict=True
+            )
+        ]
+        return np.array(found)
 
     def aged(self, scores: Floats, sittings: int, ages: Floats) -> Floats:
         constants, samples = self.calibration, self.template.samples

@@ -202,6 +202,8 @@ def _parts(work: Work, data: int, setting: str, played: list[tuple[Task, Played 
         for model in sorted(by_model, key=lambda model: model != YARDSTICK):
             there = [(task.user, each.blocks[block]) for task, each in by_model[model] if block in each.blocks]
             scored = [(user, scores) for user, scores in there if scores.genuine.size and scores.impostor.size]
+            if block != MAIN and not there and not refused[model]:
+                continue  # a block that only others have
             left = len(refused[model]) + len(there) - len(scored)
             if len(scored) < FEWEST:
                 yield Part(empty_row(name, full, model, _why_none(refused[model], left)))
@@ -330,6 +332,7 @@ def _play(task: Task) -> Played:
         return play_confirmed(data, plan, model, task.user, here.seed, limit=limit)
     if isinstance(plan, Disjoint):
         if uses_cohort(task.setting, task.model):
-            return cohorts.play_disjoint(data, plan, task.user, partial(here.background, task.data, plan))
+            of = partial(here.background, task.data, plan)
+            return cohorts.play_disjoint(data, plan, task.user, of, model.unseen(data, task.user))
         plan = plan.stages
     return play(data, plan, model, task.user, here.seed)
