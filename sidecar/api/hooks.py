@@ -248,6 +248,8 @@ def _encode(answer: Answer, attempt: Attempt) -> dict[str, Any]:
         "effects": list(consequence.effects),
         "reason_admin": {"en": f"{answer.rule_id}: {answer.reason}"},
     }
+    if answer.unmet:
+        context["unmet"] = True
     if answer.cookie is not None:
         context["device_cookie"] = {"value": answer.cookie.value, "max_age": answer.cookie.seconds}
     if consequence.action is Action.STEP_UP:

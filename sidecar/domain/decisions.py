@@ -206,7 +206,10 @@ class DeviceCookie:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the identity provider is told. ``decision_id`` is None only for a degraded decision that left no row."""
+    """What the identity provider is told. ``decision_id`` is None only for a degraded decision that left no row.
+
+    ``unmet``: a second factor was wanted of somebody who has none.
+    """
 
     decision_id: str | None
     consequence: Consequence
@@ -216,3 +219,4 @@ class Answer:
     reason: str
     trust: bool = False
     cookie: DeviceCookie | None = None
+    unmet: bool = False

@@ -56,7 +56,7 @@ from sidecar.usecases.cohorts import Cohorts
 from sidecar.usecases.entered import entered, looked_at, unlike
 from sidecar.usecases.gather import Gathered, gather
 from sidecar.usecases.in_force import InForce
-from sidecar.usecases.kept import body_of, effects_of, entry_of, events_of, stored_answer
+from sidecar.usecases.kept import body_of, effects_of, entry_of, events_of, is_unmet, stored_answer
 from sidecar.usecases.reasons import reason
 from sidecar.usecases.running import SESSION_CHECK, as_judged, kept_of, running, typed_at
 from sidecar.usecases.surroundings import Seen, Watcher
@@ -228,15 +228,17 @@ class Assessor:
         return _Looked(judgement, known, beside, digests, seen, around, session, consent)
 
     def _answer(self, attempt: Attempt, judgement: Judgement, verdict: Verdict, cookie: DeviceCookie | None) -> Answer:
+        possible = self._possible(attempt, verdict.consequence, verdict.rule_id)
         return Answer(
             decision_id=secrets.token_urlsafe(12),
-            consequence=self._possible(attempt, verdict.consequence, verdict.rule_id),
+            consequence=possible,
             source=Source.SCORED,
             risk_level=level(judgement),
             rule_id=verdict.rule_id,
             reason=reason(judgement),
             trust=verdict.consequence.trust,
             cookie=cookie,
+            unmet=is_unmet(verdict.consequence, possible),
         )
 
     async def _buffered(self, record: DecisionRecord, entry: AuditEntry, policy: Policy) -> None:

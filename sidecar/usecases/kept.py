@@ -92,6 +92,11 @@ def effects_of(attempt: Attempt, verdict: Verdict, decision: str, subject: str, 
     return items
 
 
+def is_unmet(wanted: Consequence, given: Consequence) -> bool:
+    """Tell whether a second factor was wanted that the person does not have."""
+    return wanted.action is Action.STEP_UP and given.action is not Action.STEP_UP
+
+
 def consequence_of(kept: Mapping[str, Any]) -> Consequence:
     """Return a consequence as it was remembered."""
     effects = tuple(Effect(name) for name in kept["effects"])
@@ -119,4 +124,5 @@ def stored_answer(stored: StoredDecision) -> Answer:
         kept["rule_id"],
         kept["reason"],
         trust=bool(kept.get("trust")),
+        unmet=is_unmet(consequence_of(stored.body["verdict"]), consequence_of(kept)),
     )

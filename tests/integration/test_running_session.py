@@ -132,4 +132,6 @@ async def test_idp3_without_a_second_factor_the_stricter_word_holds(
     world: World = await worlds(idp={"clients": {"app": ClientSettings(without_second_factor=configured)}})
     await known(world)
     answer = await world.idp.evaluate("ann", carried(STRANGER, 70), second_factor=False, without_second_factor=told)
-    assert answer["action"] == action
+    assert (answer["action"], answer["unmet"]) == (action, True)
+    owner = await world.idp.evaluate("ann", carried(OWNER, 71), second_factor=False, without_second_factor=told)
+    assert (owner["action"], owner.get("unmet")) == ("allow", None)

@@ -111,6 +111,31 @@ def test_who_has_no_second_factor_is_not_locked_out_and_enrolls_none(stage: Stag
     assert stage.events("LOGIN")[0]["details"]["gaitkeeper_action"] == "allow"
 
 
+def test_idp3_who_typed_like_somebody_else_sets_up_no_second_factor(stage: Stage) -> None:
+    stage.learn("noel")
+    with Direct(stage) as direct:
+        assert (
+            direct.sign_in(direct.open(kc_action="CONFIGURE_TOTP"), "noel", typed=True).name
+            == "login-login-config-totp"
+        )
+    with Direct(stage) as direct:
+        page = direct.sign_in(direct.open(kc_action="CONFIGURE_TOTP"), "noel", typed=True, who=STRANGER)
+        assert page.name == "app"
+        assert "kc_action_status=error" in page.url
+        again = direct.open(kc_action="webauthn-register")  # in the running session, as the account console would ask
+        assert again.name == "app"
+        assert "kc_action_status=error" in again.url
+    noel = stage.api.get("/users?username=noel")[0]
+    stage.api.put(f"/users/{noel['id']}", {**noel, "requiredActions": ["CONFIGURE_TOTP"]})
+    try:
+        with Direct(stage) as direct:
+            assert direct.sign_in(direct.open(), "noel", typed=True, who=STRANGER).status == 403
+        with Direct(stage) as direct:
+            assert direct.sign_in(direct.open(), "noel", typed=True).name == "login-login-config-totp"
+    finally:
+        stage.api.put(f"/users/{noel['id']}", {**noel, "requiredActions": []})
+
+
 def test_a_client_denies_who_would_need_a_second_factor_and_has_none(stage: Stage) -> None:
     stage.learn("noel")
     with Direct(stage) as direct:

@@ -50,7 +50,8 @@ final class BehaviorRisk implements Authenticator {
             return;
         }
         long began = System.nanoTime();
-        notes.decided(outcome(context, notes, config));
+        Outcome outcome = outcome(context, notes, config);
+        notes.decided(outcome.unmet() && NewFactors.areDue(context.getUser()) ? outcome.denied() : outcome);
         RealmSidecar.of(context.getRealm()).timings.add(System.nanoTime() - began);
         notes.describe(context.getEvent());
         context.success();
@@ -115,7 +116,7 @@ final class BehaviorRisk implements Authenticator {
     private static Outcome standing(UserSessionModel session, Outcome.Wishes wishes, Outcome.Person person) {
         if (Persons.isImpersonated(session) || session.getNote(Names.DETAIL_DECISION) != null) {
             String risk = session.getNote(Names.DETAIL_RISK);
-            return new Outcome(Action.ALLOW, null, "session", risk == null ? "unknown" : risk);
+            return new Outcome(Action.ALLOW, null, "session", risk == null ? "unknown" : risk, session.getNote(Names.DETAIL_UNMET) != null);
         }
         return Outcome.unanswered(wishes, person);
     }

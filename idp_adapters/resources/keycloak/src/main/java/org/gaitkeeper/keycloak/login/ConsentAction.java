@@ -30,6 +30,9 @@ final class ConsentAction implements RequiredActionProvider {
     public void evaluateTriggers(RequiredActionContext context) {
         AuthenticationSessionModel login = context.getAuthenticationSession();
         new LoginNotes(login).describe(context.getEvent(), context.getRealm());
+        if (new LoginNotes(login).isUnmet()) {
+            NewFactors.withhold(login);
+        }
         String version = context.getRealm().getAttribute(Names.CONSENT_VERSION);
         if (version == null || !RealmSidecar.isConfigured(context.getRealm()) || hasNoPage(context, login)) {
             return;

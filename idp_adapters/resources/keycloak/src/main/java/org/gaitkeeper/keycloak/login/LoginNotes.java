@@ -17,7 +17,8 @@ record LoginNotes(AuthenticationSessionModel login) {
         Names.ACTION, Names.DETAIL_ACTION,
         Names.DECISION, Names.DETAIL_DECISION,
         Names.SOURCE, Names.DETAIL_SOURCE,
-        Names.RISK, Names.DETAIL_RISK);
+        Names.RISK, Names.DETAIL_RISK,
+        Names.UNMET, Names.DETAIL_UNMET);
 
     /** Whether a program asks for tokens (a direct grant): there is no page to show then. */
     static boolean isWithoutPages(HttpRequest request) {
@@ -71,6 +72,9 @@ record LoginNotes(AuthenticationSessionModel login) {
         if (outcome.decisionId() != null) {
             login.setAuthNote(Names.DECISION, outcome.decisionId());
         }
+        if (outcome.unmet()) {
+            login.setAuthNote(Names.UNMET, "true");
+        }
         DETAILS.forEach((note, detail) -> {
             if (login.getAuthNote(note) != null) {
                 login.setUserSessionNote(detail, login.getAuthNote(note));
@@ -81,6 +85,11 @@ record LoginNotes(AuthenticationSessionModel login) {
     /** Return the action of this login; null when no decision was made. */
     Action action() {
         return Action.of(login.getAuthNote(Names.ACTION));
+    }
+
+    /** Whether somebody else typed, and there was no second factor to ask for. */
+    boolean isUnmet() {
+        return login.getAuthNote(Names.UNMET) != null;
     }
 
     /** Whether none of our executions ran in this login. */

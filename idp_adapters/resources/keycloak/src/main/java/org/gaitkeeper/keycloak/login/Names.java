@@ -15,12 +15,14 @@ final class Names {
     static final String SOURCE = "gaitkeeper.source";
     static final String RISK = "gaitkeeper.risk";
     static final String DENIED = "gaitkeeper.denied";
+    static final String UNMET = "gaitkeeper.unmet";
 
     /** Event details and user session notes. */
     static final String DETAIL_ACTION = "gaitkeeper_action";
     static final String DETAIL_DECISION = "gaitkeeper_decision";
     static final String DETAIL_SOURCE = "gaitkeeper_source";
     static final String DETAIL_RISK = "gaitkeeper_risk";
+    static final String DETAIL_UNMET = "gaitkeeper_unmet";
     static final String DETAIL_FACTOR = "gaitkeeper_second_factor";
     static final String DETAIL_CONSENT = "gaitkeeper_consent";
 

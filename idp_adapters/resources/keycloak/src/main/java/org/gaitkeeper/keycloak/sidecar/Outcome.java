@@ -3,9 +3,10 @@ package org.gaitkeeper.keycloak.sidecar;
 /**
  * What a login gets after the sidecar's word, or its silence, met the client's settings.
  *
- * <p>{@code source}: {@code scored} or {@code degraded}, as the sidecar said, or {@code unreachable}.
+ * @param source {@code scored} or {@code degraded}, as the sidecar said, {@code session}, or {@code unreachable}
+ * @param unmet whether the typing was another person's, and there was no second factor to ask for
  */
-public record Outcome(Action action, String decisionId, String source, String riskLevel) {
+public record Outcome(Action action, String decisionId, String source, String riskLevel, boolean unmet) {
 
     /** What a client wants for its logins where the sidecar or the user cannot do what is needed. */
     public record Wishes(Action withoutAnswer, Action withoutSecondFactor) {
@@ -27,11 +28,17 @@ public record Outcome(Action action, String decisionId, String source, String ri
 
     public static Outcome of(Verdict verdict, Wishes wishes, Person person) {
         Action action = possible(verdict.action(), wishes, person);
-        return new Outcome(action, verdict.decisionId(), verdict.source(), verdict.riskLevel());
+        boolean unmet = verdict.unmet() && verdict.riskLevel().equals("high");
+        return new Outcome(action, verdict.decisionId(), verdict.source(), verdict.riskLevel(), unmet);
     }
 
     public static Outcome unanswered(Wishes wishes, Person person) {
-        return new Outcome(possible(wishes.withoutAnswer(), wishes, person), null, "unreachable", "unknown");
+        return new Outcome(possible(wishes.withoutAnswer(), wishes, person), null, "unreachable", "unknown", false);
+    }
+
+    /** The same, denied. */
+    public Outcome denied() {
+        return new Outcome(Action.DENY, decisionId, source, riskLevel, unmet);
     }
 
     /** Nobody is asked for a factor they do not have; and who only withheld consent is never locked out for it. */

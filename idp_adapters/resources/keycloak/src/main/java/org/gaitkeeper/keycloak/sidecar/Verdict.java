@@ -2,8 +2,13 @@ package org.gaitkeeper.keycloak.sidecar;
 
 import java.util.Map;
 
-/** What the sidecar answered to one evaluation. {@code device}: the cookie to be set in the browser, null for none. */
-public record Verdict(Action action, String decisionId, String source, String riskLevel, Device device) {
+/**
+ * What the sidecar answered to one evaluation.
+ *
+ * @param unmet whether a second factor was wanted of somebody who has none
+ * @param device the cookie to be set in the browser, null for none
+ */
+public record Verdict(Action action, String decisionId, String source, String riskLevel, boolean unmet, Device device) {
     private static final int LONGEST_ID = 128;
     private static final int LONGEST_DEVICE = 1024;
     private static final int LONGEST_AGE = 400 * 86_400;
@@ -35,7 +40,7 @@ public record Verdict(Action action, String decisionId, String source, String ri
             throw new NoAnswer(NoAnswer.Cause.NONSENSE, "decision and action contradict each other");
         }
         return new Verdict(action, id(context.get("decision_id")), word(context.get("source")), word(context.get("risk_level")),
-            device(Json.inside(context, "device_cookie")));
+            Boolean.TRUE.equals(context.get("unmet")), device(Json.inside(context, "device_cookie")));
     }
 
     /** A value goes into a header, so only what cannot mean anything else there is taken; without a cookie the login goes on. */

@@ -27,8 +27,8 @@ class DecisionsTest {
     @Test
     void anAnswerIsRead() throws NoAnswer {
         Verdict verdict = read("{\"decision\":false,\"context\":{" + WHO + ",\"action\":\"step_up\",\"decision_id\":\"rja_-1\",\"source\":\"scored\",\"risk_level\":\"high\"}}");
-        assertEquals(new Verdict(Action.STEP_UP, "rja_-1", "scored", "high", null), verdict);
-        assertEquals(new Verdict(Action.DENY, null, "unknown", "unknown", null), read("{\"decision\":false,\"context\":{" + WHO + "}}"));
+        assertEquals(new Verdict(Action.STEP_UP, "rja_-1", "scored", "high", false, null), verdict);
+        assertEquals(new Verdict(Action.DENY, null, "unknown", "unknown", false, null), read("{\"decision\":false,\"context\":{" + WHO + "}}"));
         assertEquals("unknown", read("{\"decision\":true,\"context\":{" + WHO + ",\"decision_id\":null,\"source\":\"<b>\"}}").source());
     }
 
@@ -63,7 +63,7 @@ class DecisionsTest {
     @ParameterizedTest
     @CsvSource({"allow,true,allow", "deny,true,deny", "dney,true,deny", "deny,false,allow"})
     void nobodyIsAskedForAFactorTheyDoNotHave(String without, boolean consented, String action) {
-        Verdict asks = new Verdict(Action.STEP_UP, "id", "scored", "high", null);
+        Verdict asks = new Verdict(Action.STEP_UP, "id", "scored", "high", false, null);
         Wishes wishes = Wishes.of("challenge", without);
         assertEquals(action, Outcome.of(asks, wishes, new Person(false, consented)).action().word());
         assertEquals(action, Outcome.unanswered(wishes, new Person(false, consented)).action().word());
