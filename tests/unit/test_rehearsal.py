@@ -62,7 +62,7 @@ def test_two_scorers_are_compared_on_the_same_logins() -> None:
     assert low < -0.25 < high <= 0.0
     low, high = compared(mixed, one, 1)["genuine"]["first_ci95"]  # type: ignore[misc]
     assert low < 0.75 < high <= 1.0
-    assert figures(mixed, 4)["people_never_challenged"] == 1
+    assert figures(mixed, 4)["never_challenged_people"] == 1
     assert figures(mixed, 4)["most_challenged_person"] == 1.0
     with pytest.raises(ValueError, match="not of the same logins"):
         compared(one, two[1:], 1)
