@@ -41,7 +41,8 @@ def main() -> None:
 def tell(data: KeystrokeSet, setting: str) -> None:
     """Print one line, if the setting fits the set."""
     work = planned([data], [setting], MODELS, 1)
-    rows = {p.row["detector"]: p.row for p in measure(work, 1, lambda _: None, lambda _: None)}
+    parts = [part for found in measure(work, 1, lambda _: None, lambda _: None) for part in found]
+    rows = {str(part.row["detector"]): part.row for part in parts}
     if any(row["status"] != "measured" for row in rows.values()):
         return
     words = [f"{rows[name]['eer']:.3f}/{rows[name]['geer']:.3f}" for name in MODELS]

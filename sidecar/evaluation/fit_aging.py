@@ -33,7 +33,7 @@ FITTED = 200
 SITTING = 50
 LATER_ENDS = (50, 100, 150)
 STRANGE = [0, 2, 4, 159, 179, 199]
-START = (-0.2, -0.3, 0.05)
+START = (-0.3, 0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ def trials(cmu: KeystrokeSet, touch: KeystrokeSet) -> list[Trial]:
 
 
 def fit(chosen: list[Trial]) -> tuple[float, float, float]:
-    """Shift, shift by age and loss by age that give the least Cllr, loss not negative."""
+    """Shift by age and loss by age that give the least Cllr, loss not negative; on the same day nothing is shifted, so that the
+    threshold stays what it was chosen for.
+    """
     count = Counter((each.kind, each.samples, each.age) for each in chosen)
     sizes = Counter(kind for kind, _, _ in count)
     heft = [1.0 / (sizes[each.kind] * count[each.kind, each.samples, each.age]) for each in chosen]
@@ -67,13 +69,13 @@ def fit(chosen: list[Trial]) -> tuple[float, float, float]:
     def cost(constants: Floats) -> float:
         total = 0.0
         for each, weight in zip(chosen, heft, strict=True):
-            own, strange = (moved(constants, each, part) for part in (each.genuine, each.impostor))
+            own, strange = (moved(np.array([0.0, *constants]), each, part) for part in (each.genuine, each.impostor))
             total += weight * float(np.logaddexp(0.0, own).mean() + np.logaddexp(0.0, -strange).mean())
         return total
 
     options = {"maxiter": 150, "xatol": 0.005, "fatol": 1e-5}
-    shift, late, loss = minimize(cost, np.array(START), method="Nelder-Mead", options=options).x
-    return round(float(shift), 3), round(float(late), 3), round(max(float(loss), 0.0), 3)
+    late, loss = minimize(cost, np.array(START), method="Nelder-Mead", options=options).x
+    return 0.0, round(float(late), 3), round(max(float(loss), 0.0), 3)
 
 
 def moved(constants: Floats, trial: Trial, llrs: Floats) -> Floats:

@@ -97,9 +97,9 @@ SCHEDULE: dict[str, tuple[float, tuple[Turn, ...]]] = {
     **{f"late {n}": (0.7, (Turn(_rows(151, 150 + n), _rows(151 + n, 200), _rows(151, 155)),)) for n in (5, 10)},
 }
 TOUCH_SCHEDULE: dict[str, tuple[float, tuple[Turn, ...]]] = {
-    "touch 5": (2.0, (Turn(_rows(1, 5), _rows(6, 30), _FIRST),)),
-    "touch 10": (2.0, (Turn(_rows(1, 10), _rows(11, 30), _FIRST),)),
-    "touch 20": (1.5, (Turn(_rows(1, 20), _rows(21, 30), _FIRST),)),
+    "touch 5": (1.0, (Turn(_rows(1, 5), _rows(6, 30), _FIRST),)),
+    "touch 10": (1.0, (Turn(_rows(1, 10), _rows(11, 30), _FIRST),)),
+    "touch 20": (0.75, (Turn(_rows(1, 20), _rows(21, 30), _FIRST),)),
 }
 
 

@@ -51,16 +51,16 @@ COARSE_PROTOCOL = (
 CALIBRATIONS: dict[str, dict[Layout, Calibration]] = {
     "nearest-recent-2": {
         "positions": Calibration(
-            slope=(1.135, 0.568, 0.106),
-            offset=(46.347, 23.287, 3.359),
+            slope=(1.162, 0.517, 0.098),
+            offset=(45.467, 20.427, 2.833),
             feature_range=(10, 62),
             provenance=f"{SECOND_PROTOCOL}Constants of each half of the subjects on the other half, Cllr: templates of 100"
-            " samples .210 (minimum .177), ECE .037 and .217 (minimum .208), ECE .007;"
-            " of 10 later ones .266 (minimum .201), ECE .061 and .241 (minimum .217), ECE .032."
+            " samples .212 (minimum .187), ECE .032 and .218 (minimum .209), ECE .012;"
+            " of 10 later ones .263 (minimum .206), ECE .057 and .234 (minimum .214), ECE .026."
             " Aging: CMU repetitions 1-200 and MEU-Mobile KSD"
             " 2016, templates of 3 to 20 samples of one sitting, `python -m sidecar.evaluation.fit_aging`.",
-            mix=(0.336, 14.694),
-            aging=(-0.153, -0.35, 0.0),
+            mix=(0.463, 19.328),
+            aging=(0.0, -0.413, 0.0),
         ),
         "summary": Calibration(
             slope=(0.958, 0.0, 0.086),

@@ -9,7 +9,7 @@ CONSTANTS = Form(
     },
     hold={"positions": (-1.2302, 0.14, 0.0869), "summary": (-1.2361, 0.1424, 0.0907)},
     weights={
-        "positions": (11.54, 4.13, 1.87, 1.765, 2.693, 0.96),
+        "positions": (11.325, 3.605, 1.913, 1.441, 2.569, 1.104),
         "summary": (6.037, 0.0, 0.0, 0.615, 0.0, 0.0),
     },
     provenance="CMU DSL-StrongPassword (Killourhy & Maxion 2009), 51 subjects, repetitions 1-200 only; spreads of pressure"

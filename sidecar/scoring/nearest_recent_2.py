@@ -7,7 +7,7 @@ genuine, are added with fitted weights:
 * ``nearest``: logarithm of the mean clipped, scaled deviation from the nearest of the 30 newest samples.
 * ``pattern``: how usual it is among people to hold these keys in these proportions, whatever the length of a hold. Nearness
   to a person who holds keys unusually says more than nearness to one who types like everybody (the background term of a
-  likelihood ratio).
+  likelihood ratio). A login is as unusual as the person's own samples at most: software that holds keys at random gains nothing.
 * ``typical``: how usual the length of the holds is. Keyboards and texts differ in it, so it weighs little.
 * ``rhythm``: deviation after the mean deviation of each kind was taken off: a login that is slower as a whole counts
   less than one with another rhythm.
@@ -179,16 +179,18 @@ class NearestRecent2:
         chosen = compared.columns.holds
         if not chosen.size:
             return np.full((held.shape[0], 2), _NEUTRAL)
-        there = compared.present[:, chosen]
+        own = compared.center[chosen]
+        there = np.vstack([compared.present[:, chosen], own > 0])
         count = there.sum(axis=1, keepdims=True)
         some = np.maximum(count, 1.0)
-        length = np.log(np.maximum(held[:, chosen], _SHORTEST))
+        length = np.log(np.maximum(np.vstack([held[:, chosen], own]), _SHORTEST))
         away = np.empty((2, *length.shape))
         away[0] = (length - (length * there).sum(axis=1, keepdims=True) / some) / proportions
         away[1] = (length - middle) / (_BROAD * spread)
         unusual = np.minimum(np.log1p(away * away / 3.0), _MOST_USUAL)
         mean = (unusual * there).sum(axis=2) / some[:, 0]
-        return np.where(count > 0, _MOST_USUAL - mean.T, _NEUTRAL)
+        mean[0] = np.minimum(mean[0], mean[0, -1])
+        return np.where(count[:-1] > 0, _MOST_USUAL - mean[:, :-1].T, _NEUTRAL)
 
 
 @dataclass(frozen=True, slots=True)
