@@ -46,6 +46,7 @@ class Window:
 
 
 ACCEPTANCE = Window()
+FIRST_CHALLENGE_LLR = 0.9  # the threshold that was shipped with the first scorer
 BRAND_NEW = tuple(
     Window((1, 10), own, 1, 400, age) for own, age in (((11, 20), 0.0), ((51, 60), 1.0), ((201, 210), 4.0))
 )
@@ -136,10 +137,10 @@ def table(data: dict[str, Floats]) -> list[Result]:
     """Every row of the tables in docs/rehearsal.md that is not of a whole login."""
     shipped, first, plain = DETECTORS[SHIPPED], NearestRecent(), ScaledManhattan()
     chosen = np.concatenate([score(data, first, window=window).genuine for window in CHOICE])
-    aim = float(np.mean(chosen >= CHALLENGE_LLR))  # what the shipped threshold was chosen for, with the first scorer
+    aim = float(np.mean(chosen >= FIRST_CHALLENGE_LLR))  # what the first threshold was chosen for
     rows: list[tuple[str, Result]] = [
         ("shipped threshold", run(data, shipped, CHALLENGE_LLR)),
-        ("shipped threshold", run(data, first, CHALLENGE_LLR)),
+        ("its own threshold", run(data, first, FIRST_CHALLENGE_LLR)),
         ("same aim", run(data, plain, same_aim(data, plain, aim), scale="distance")),
     ]
     for window in BRAND_NEW:

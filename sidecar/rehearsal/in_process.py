@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 import tempfile
 import time
@@ -16,6 +17,7 @@ from sidecar.evaluation.synthetic import probe_of
 from sidecar.main import Sidecar, build
 from sidecar.rehearsal.payload import hidden_field
 from sidecar.rehearsal.script import Login, Script
+from sidecar.shipped import policy_directory
 
 TENANT = "rehearsal"
 ISSUER = "http://localhost"
@@ -25,12 +27,15 @@ TOGETHER = 32
 Decided = list[tuple[Login, Action]]
 
 
-async def play(script: Script, progress: Callable[[], None], *, detector: str | None = None) -> Decided:
+async def play(
+    script: Script, progress: Callable[[], None], *, detector: str | None = None, mismatch_from: float | None = None
+) -> Decided:
     """Enroll, freeze, play every login, pass the second factor where a genuine one is asked for it.
 
-    ``detector``: the scorer's name, that of the default settings if left out.
+    ``detector``: the scorer's name, that of the default settings if left out. ``mismatch_from``: in place of the shipped
+    policy's.
     """
-    async with frozen_sidecar({"detector": detector} if detector else None) as sidecar:
+    async with frozen_sidecar({"detector": detector} if detector else None, mismatch_from) as sidecar:
         for subject, enrolled in script.enrolled.items():
             await enroll(sidecar, TENANT, subject, [probe_of(rows) for rows in enrolled], origin="rehearsal")
         gate = asyncio.Semaphore(TOGETHER)
@@ -45,7 +50,9 @@ async def play(script: Script, progress: Callable[[], None], *, detector: str | 
 
 
 @asynccontextmanager
-async def frozen_sidecar(settings_extra: Mapping[str, object] | None = None) -> AsyncIterator[Sidecar]:
+async def frozen_sidecar(
+    settings_extra: Mapping[str, object] | None = None, mismatch_from: float | None = None
+) -> AsyncIterator[Sidecar]:
     """A sidecar on a database of its own that scores but does not learn."""
     with tempfile.TemporaryDirectory(prefix="gaitkeeper-rehearsal-") as directory:
         base = Path(directory)
@@ -61,6 +68,10 @@ async def frozen_sidecar(settings_extra: Mapping[str, object] | None = None) -> 
         settings = Settings(
             base_url=ISSUER, data_dir=base / "data", idps=(idp,), learning=LearningSettings(frozen=True)
         ).model_copy(update=dict(settings_extra or {}))
+        if mismatch_from is not None:
+            text = (policy_directory() / "default.yaml").read_text()
+            (base / "policy.yaml").write_text(re.sub(r"mismatch_from: .*", f"mismatch_from: {mismatch_from}", text))
+            settings = settings.model_copy(update={"policy": base / "policy.yaml"})
         sidecar = build(settings)
         try:
             yield sidecar

@@ -68,9 +68,8 @@ EVIDENCE = Evidence(
 )
 
 # Challenge at or above this LLR where one field speaks. Chosen on templates 91-100 and 141-150 with genuine
-# 101-110 and 151-160 and others' 1 and 200, before repetitions past 200 were looked at: the distance that
-# challenges 8.5% of the genuine there, 1.663 or LLR .89, rounded.
-CHALLENGE_LLR = 0.9
+# 101-110 and 151-160 and others' 1 and 200 (docs/decisions/0002-threshold-and-constants.md).
+CHALLENGE_LLR = 0.8
 
 
 def to_llr(

@@ -36,7 +36,7 @@ def test_pol2_a_candidate_from_its_mistakes_to_everybody_and_back(
     text = page.input_value("#source")
     assert text.startswith("# Gaitkeeper's shipped policy")
 
-    page.fill("#source", text.replace("mismatch_from: 0.9", "mismatch_from: 99"))
+    page.fill("#source", text.replace("mismatch_from: 0.8", "mismatch_from: 99"))
     page.click("button >> text=Check")
     alert = page.locator(".mistakes")
     line = next(number for number, row in enumerate(text.splitlines(), 1) if "mismatch_from" in row)
@@ -44,7 +44,7 @@ def test_pol2_a_candidate_from_its_mistakes_to_everybody_and_back(
     assert "mismatch_from: 99" in alert.locator("pre").first.inner_text()
 
     page.fill(
-        "#source", text.replace("mismatch_from: 0.9", "mismatch_from: 5.9").replace("id: balanced", "id: patient")
+        "#source", text.replace("mismatch_from: 0.8", "mismatch_from: 5.9").replace("id: balanced", "id: patient")
     )
     page.click("button >> text=Backtest")
     figures = page.locator("#backtest").inner_text()

@@ -24,7 +24,7 @@ OWNER, STRANGER = 7, 18
 BALANCED = (policy_directory() / "default.yaml").read_text()
 BALANCED_TESTS = (policy_directory() / "default.test.yaml").read_text()
 OBSERVE = (policy_directory() / "observe-only.yaml").read_text()
-LENIENT = BALANCED.replace("id: balanced", "id: lenient").replace("mismatch_from: 0.9", "mismatch_from: 5.5")
+LENIENT = BALANCED.replace("id: balanced", "id: lenient").replace("mismatch_from: 0.8", "mismatch_from: 5.5")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ class TestCandidate:
         response = await send(office, "try", source=LENIENT, tests=BALANCED_TESTS, act="check")
         assert response.status_code == 200
         assert "lenient compiles, and its tests pass" in response.text
-        assert "typing counts as a mismatch from 5.5, was 0.9" in response.text
+        assert "typing counts as a mismatch from 5.5, was 0.8" in response.text
         same = await send(office, "try", source=BALANCED, act="check")
         assert "means the same as what is in force" in same.text
 
@@ -146,7 +146,7 @@ class TestPublishing:
         assert '<option value="1" selected>version 1</option>' in shown
         response = await page(office, "/diff?old=1&new=2")
         assert response.status_code == 200
-        assert "typing counts as a mismatch from 5.5, was 0.9" in response.text
+        assert "typing counts as a mismatch from 5.5, was 0.8" in response.text
         assert "They mean the same" in (await page(office, "/diff?old=2&new=2")).text
         for odd in ("old=1", "old=1&new=9", "old=x&new=1", ""):
             assert (await page(office, f"/diff?{odd}")).status_code == 404

@@ -46,7 +46,7 @@ def policy(
     text = f"""schema: 1
 id: test
 prior: 0.02
-bands: {{keystroke: {{mismatch_from: 0.9}}}}
+bands: {{keystroke: {{mismatch_from: 0.8}}}}
 {extra}
 rules: {rules}
 outcomes:
@@ -82,9 +82,9 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "prior nan": ("prior: 0.02", "prior: .nan", 0, "must be a number"),
     "prior infinite": ("prior: 0.02", "prior: .inf", 0, "must be a number"),
     "prior true": ("prior: 0.02", "prior: true", 0, "must be a number"),
-    "band impossible": ("mismatch_from: 0.9", "mismatch_from: 90", 0, "from -6.0 to 6.0"),
+    "band impossible": ("mismatch_from: 0.8", "mismatch_from: 90", 0, "from -6.0 to 6.0"),
     "band a list": ("  keystroke:\n", "  keystroke: []\n  x:\n", 0, "bands.keystroke must be a mapping"),
-    "unknown band": ("mismatch_from: 0.9", "mismatch_from: 0.9\n    match_to: 1", 1, "unknown key"),
+    "unknown band": ("mismatch_from: 0.8", "mismatch_from: 0.8\n    match_to: 1", 1, "unknown key"),
     "rule without when": ("    when:\n      all: [", "    unless:\n      all: [", 0, "unknown key 'unless'"),
     "when a text": ("    when:\n      all: ['keystroke", "    when: now\n    x:\n      all: ['keystroke", 0, "a condition is one"),
     "when empty": ("all: ['keystroke.outcome == \"mismatch\"']", "all: []", 0, "at least one"),

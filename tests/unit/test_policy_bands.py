@@ -55,7 +55,7 @@ def test_rebanded_facts_are_those_that_a_login_under_the_other_policy_would_have
 
 def test_a_backtest_applies_the_candidates_threshold() -> None:
     recorded = told(judged({"password": 1.2}, None, 0.9), 0.02)
-    old, new = parse(TEXT.encode()), parse(TEXT.replace("mismatch_from: 0.9", "mismatch_from: 1.5").encode())
+    old, new = parse(TEXT.encode()), parse(TEXT.replace("mismatch_from: 0.8", "mismatch_from: 1.5").encode())
     full = recorded | {"profile.confirmed": True}
     then = decide(old, full, NOW)
     assert then.rule_id == "keystroke-mismatch"

@@ -74,12 +74,12 @@ REFUSED = {
     "mismatch trust": ("  mismatch: step_up", "  mismatch: trust", "mismatch: trust", "cannot be trust", "that matches"),
     "unavailable trust": ("no_capture: step_up", "no_capture: trust", "no_capture: trust", "cannot be trust", "that matches"),
     "insufficient trust": ("    none: step_up", "    none: {action: trust}", "none: {", "cannot be trust", "that matches"),
-    "every typing a mismatch": ("mismatch_from: 0.9", "mismatch_from: -6", "mismatch_from", "on every typing", "one between"),
-    "no typing a mismatch": ("mismatch_from: 0.9", "mismatch_from: 6.0", "mismatch_from", "on no typing", "one between"),
-    "hexadecimal": ("mismatch_from: 0.9", "mismatch_from: 0x1", "mismatch_from", "must be a number", "plain number"),
-    "octal": ("mismatch_from: 0.9", "mismatch_from: 0o1", "mismatch_from", "must be a number", "plain number"),
-    "underscore": ("mismatch_from: 0.9", "mismatch_from: 0_9", "mismatch_from", "must be a number", "plain number"),
-    "leading zero": ("mismatch_from: 0.9", "mismatch_from: 01", "mismatch_from", "must be a number", "plain number"),
+    "every typing a mismatch": ("mismatch_from: 0.8", "mismatch_from: -6", "mismatch_from", "on every typing", "one between"),
+    "no typing a mismatch": ("mismatch_from: 0.8", "mismatch_from: 6.0", "mismatch_from", "on no typing", "one between"),
+    "hexadecimal": ("mismatch_from: 0.8", "mismatch_from: 0x1", "mismatch_from", "must be a number", "plain number"),
+    "octal": ("mismatch_from: 0.8", "mismatch_from: 0o1", "mismatch_from", "must be a number", "plain number"),
+    "underscore": ("mismatch_from: 0.8", "mismatch_from: 0_9", "mismatch_from", "must be a number", "plain number"),
+    "leading zero": ("mismatch_from: 0.8", "mismatch_from: 01", "mismatch_from", "must be a number", "plain number"),
 }  # fmt: skip
 
 

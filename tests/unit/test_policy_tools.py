@@ -423,12 +423,12 @@ class TestDiff:
         lists = "lists:\n  l: {users: [a, b], owner: o, expires: 2027-01-01}\n"
         old = parse(BALANCED.replace("rules:\n", lists + "\nrules:\n", 1).encode())
         text = BALANCED.replace("rules:\n", lists.replace("a, b", "b, c").replace("2027", "2028") + "\nrules:\n", 1)
-        text = text.replace("mismatch_from: 0.9", "mismatch_from: 1.5").replace(
+        text = text.replace("mismatch_from: 0.8", "mismatch_from: 1.5").replace(
             "    pasted: step_up", "    pasted: allow"
         )
         found = [(one.subject, one.message, one.direction) for one in differences(old, parse(text.encode()), NOW)]
         assert found == [
-            ("bands.keystroke.mismatch_from", "typing counts as a mismatch from 1.5, was 0.9", "milder"),
+            ("bands.keystroke.mismatch_from", "typing counts as a mismatch from 1.5, was 0.8", "milder"),
             ("list l", "added c", "other"),
             ("list l", "removed a", "other"),
             ("list l", "expires 2028-01-01, was 2027-01-01", "other"),

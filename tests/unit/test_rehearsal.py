@@ -16,7 +16,9 @@ def _played(monkeypatch: pytest.MonkeyPatch, genuine: Action, equal: float) -> N
     def decided(script: Any) -> list[tuple[Any, Action]]:
         return [(login, genuine if login.kind == "genuine" else Action.STEP_UP) for login in script.logins]
 
-    async def in_process(script: Any, _: Any, *, detector: str | None = None) -> Any:
+    async def in_process(
+        script: Any, _: Any, *, detector: str | None = None, mismatch_from: float | None = None
+    ) -> Any:
         return decided(script)
 
     class Played:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.domain.biometrics import Layout
 from sidecar.scoring import calibration
-from sidecar.scoring.calibration import CHALLENGE_LLR, LIMIT, combine, confidence, distance_at, to_llr
+from sidecar.scoring.calibration import LIMIT, combine, confidence, distance_at, to_llr
 from sidecar.scoring.calibrations import CALIBRATIONS
 
 FEATURES = (18, 30, 48)
@@ -59,7 +59,7 @@ def test_more_evidence_is_never_less_steep(layout: Layout) -> None:
 
 def test_known_answers() -> None:
     assert llr(1.663, 30, 10) == pytest.approx(0.892, abs=0.002)
-    assert distance_at(CHALLENGE_LLR, features=30, samples=10, layout="positions", detector=FIRST) == pytest.approx(
+    assert distance_at(0.9, features=30, samples=10, layout="positions", detector=FIRST) == pytest.approx(
         1.664, abs=0.001
     )
     assert llr(1.0, 30, 10) == pytest.approx(-4.098, abs=0.01)
