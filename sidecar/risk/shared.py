@@ -48,7 +48,11 @@ class SharedText:
         return replace(strict, llr=_joined(strict.llr, llr, len(self.members)))
 
     def others(self, subject: str, template: Template, detector: OneClassDetector) -> Floats | None:
-        """Return how other members' tries score against a profile, as their logins would; None where it is not of this text."""
+        """Return how other members' tries score against a profile; None where it is not of this text.
+
+        As their logins would, or by the strict score where that is nearer: a person's own scores are of both kinds, as some are
+        older than the background.
+        """
         tries = self.background.tries
         chosen = np.array([name != subject for name in self.members])
         if template.detector != detector.name or template.kinds.shape != (tries.shape[-1],) or not chosen.any():
@@ -66,7 +70,9 @@ class SharedText:
             return np.empty(0)
         strict = _strict(template, rows[usable], detector)
         pairs = zip(strict, said[usable].tolist(), strict=True)
-        return np.array([_joined(one, word, len(self.members)) if np.isfinite(word) else one for one, word in pairs])
+        return np.array(
+            [min(one, _joined(one, word, len(self.members))) if np.isfinite(word) else one for one, word in pairs]
+        )
 
     def _strangers(self, template: Template) -> Floats:
         return _remembered(self.near, template, lambda: self.background.strangers(template))

@@ -14,7 +14,7 @@ from sidecar.domain.decisions import Attempt
 from sidecar.evaluation.synthetic import probe_of
 from sidecar.features.keystroke import from_timings
 from sidecar.rehearsal.payload import hidden_field
-from sidecar.risk.judge import score
+from sidecar.risk.judge import circumstances, score
 from sidecar.scoring import DETECTORS
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,9 @@ async def decided(world: World, hidden: str) -> dict[str, Any]:
 async def strict(world: World, person: int, login: int) -> float:
     """The LLR of a login of user1 by the person's own samples alone."""
     (profile,) = await world.inside.profiles.find("one", world.pseudonym("user1"))
-    found = score(probe_of(rows_of(person, login)), profile.template, DETECTORS[profile.template.detector])
+    at = np.array([item.at for item in await world.inside.profiles.samples(profile.key)])
+    age = circumstances(at, world.inside.assessor.clock())
+    found = score(probe_of(rows_of(person, login)), profile.template, DETECTORS[profile.template.detector], age)
     return float(found.llr)  # type: ignore[union-attr]
 
 
