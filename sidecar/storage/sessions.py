@@ -13,6 +13,7 @@ from sidecar.usecases.running import SESSION_CHECK, UNKNOWN, of_check
 
 NEWEST = 256  # decisions of a person that are looked through; only their short reports are read
 OPEN = 8  # decisions without a report that are opened: theirs may be on its way
+UNNAMED = 32  # decisions opened whose report names no session: then it is the one that the question named
 OPEN_SECONDS = 3600.0
 
 
@@ -42,6 +43,8 @@ class SqlSessions:
             # The report is on its way: that the session runs says that the login succeeded, if nothing more was asked.
             at_once = decision.body["sid"] == sid and decision.body["answer"]["action"] == Action.ALLOW
             return Running(decision, None) if is_login and at_once else None
+        if (completion["sid"] or decision.body["sid"]) != sid:
+            return None
         factor_at = completion["at"] if completion["second_factor"] else None
         if is_login:
             return Running(decision, factor_at)
@@ -53,7 +56,7 @@ class SqlSessions:
 def _candidates(rows: Sequence[tuple[Any, ...]], sid: str, now: float) -> list[tuple[str, Any]]:
     """Return (decision, its report) of what may be about the session, newest first; the report is None where none came yet."""
     found: list[tuple[str, Any]] = []
-    unreported = 0
+    unreported = unnamed = 0
     for identity, at, text in rows:
         if text is None:
             unreported += 1
@@ -61,7 +64,11 @@ def _candidates(rows: Sequence[tuple[Any, ...]], sid: str, now: float) -> list[t
                 found.append((identity, None))
             continue
         completion = msgspec.json.decode(text)
-        if completion["outcome"] == "succeeded" and completion["sid"] == sid:
+        if completion["outcome"] != "succeeded" or completion["sid"] not in (sid, None):
+            continue
+        unnamed += completion["sid"] is None
+        if completion["sid"] == sid or unnamed <= UNNAMED:
             found.append((identity, completion))
+        if completion["sid"] == sid:
             break  # what came before it is remembered in it
     return found

@@ -61,7 +61,7 @@ class Completer:
         completion = {
             "outcome": outcome,
             "second_factor": second_factor,
-            "sid": sid if sid is not None else decision.body["sid"],
+            "sid": sid,
             "at": now,
             "taught": [lesson.key.field for lesson in lessons],
             "withheld": dict(withheld),

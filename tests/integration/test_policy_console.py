@@ -231,6 +231,7 @@ def large(rules: int) -> str:
 
 
 LARGE = large(2000)
+BESIDE = large(800)  # as large as two halves of the tests side by side compile in time
 
 
 class TestBesideLogins:
@@ -257,9 +258,9 @@ class TestBesideLogins:
 
         async def analyst() -> None:
             for _ in range(2):
-                response = await send(office, "try", source=LARGE, act="check")
+                response = await send(office, "try", source=BESIDE, act="check")
                 assert response.status_code == 200, response.text[:500]
-            await office.inside.publisher.propose(replace(TestBounds.candidate))
+            await office.inside.publisher.propose(replace(TestBounds.candidate, source=BESIDE.encode()))
             async with asyncio.timeout(60):
                 while (await office.last_body())["policy"] != "large":  # noqa: ASYNC110 - logins go on meanwhile
                     await asyncio.sleep(0.2)

@@ -60,6 +60,14 @@ async def test_a_second_factor_counts_for_its_time(world: World) -> None:
     assert (await check(world))["rule"] == "second-factor-in-session"
 
 
+async def test_a_report_that_names_no_session_is_about_the_one_that_was_asked_about(world: World) -> None:
+    await known(world)
+    answer = await world.idp.evaluate("ann", carried(OWNER, 70), sid="s1")
+    await world.idp.complete(answer["decision_id"], second_factor=True)
+    assert (await check(world))["rule"] == "second-factor-in-session"
+    assert (await check(world, "s2"))["rule"] == "outcome.unavailable.no_capture"
+
+
 async def test_many_checks_later_the_login_is_still_known(world: World) -> None:
     await known(world)
     await login(world, OWNER, 70, factor=False)

@@ -155,6 +155,18 @@ async def _(at: Place) -> None:
     assert yours == nobodys == (200, '{"profiles":[]}')
 
 
+@trying("POST /v1/enrollments")
+async def _(at: Place) -> None:
+    body = {"client": "app", "attempt": "another tenant's attempt", "capture": "{}", "occasion": "registration"}
+    answers = []
+    for who in ("ann", "nobody"):
+        named = {"subject": {"id": who}, "attempt": f"an attempt of {who}"}
+        answers.append(await at.told("/v1/enrollments", body | named))
+    assert answers == [(200, '{"learned":[]}')] * 2
+    for who in ("ann", "nobody"):  # whom two itself came to know by it
+        await at.told("/v1/subjects/forget", {"subject": {"id": who}})
+
+
 @trying("POST /v1/subjects/show", "POST /v1/subjects/export")
 async def _(at: Place) -> None:
     await at.told("/v1/subjects/forget", {"subject": {"id": "ann"}})  # whatever two itself came to know of an ann
@@ -229,6 +241,16 @@ async def _(at: Place) -> None:
     await alike(at, "POST", API + "/decisions/{}/{}/end", decisions=True, json={"scope": "all"})
     form = {"csrf": "right", "scope": "all"}
     await alike(at, "POST", "/operator/decisions/{}/{}/end", decisions=True, data=form)
+
+
+@trying(
+    "POST /operator/api/decisions/{tenant}/{decision_id}/disable",
+    "POST /operator/decisions/{tenant}/{decision_id}/disable",
+)
+async def _(at: Place) -> None:
+    await alike(at, "POST", API + "/decisions/{}/{}/disable", decisions=True)
+    form = {"csrf": "right", "scope": "disable"}
+    await alike(at, "POST", "/operator/decisions/{}/{}/disable", decisions=True, data=form)
 
 
 @trying("GET /operator/api/subjects/{tenant}/{subject}", "GET /operator/api/subjects/{tenant}/{subject}/export")

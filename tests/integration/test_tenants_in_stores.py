@@ -24,7 +24,8 @@ from sidecar.evaluation.synthetic import probe_of
 from sidecar.keyring import batch_seal
 from sidecar.main import Sidecar, build
 from sidecar.masters import Masters
-from sidecar.ports import AuditEntry, DecisionRecord, Lesson, OutboxItem, ProfileKey, SessionEnd
+from sidecar.ports import AuditEntry, DecisionRecord, Enrollment, Lesson, OutboxItem, ProfileKey, SessionEnd
+from sidecar.storage.sessions import SqlSessions
 from sidecar.usecases.enact import Enactor
 from sidecar.usecases.gather import gather
 from sidecar.usecases.observe import observe
@@ -70,7 +71,13 @@ def record(sidecar: Sidecar, tenant: str, name: str, now: float, **changed: Any)
         issuer=issuer,
         subject=SUBJECT,
         at=now,
-        body={"facts": {"provenance.password": "typed"}, "sid": "a-session", "client": "app"},
+        body={
+            "action": "login",
+            "answer": {"action": "allow"},
+            "facts": {"provenance.password": "typed"},
+            "sid": "a-session",
+            "client": "app",
+        },
         assertion=(issuer, f"jti of {name}", int(now) + 60),
         idempotency=(f"key of {name}", "digest"),
         uses=(f"attempt:{name}",),
@@ -259,6 +266,13 @@ async def _(at: Place) -> None:
     assert await at.sidecar.decisions.seen("one", [DIGEST])
 
 
+@trying("Sessions.running")
+async def _(at: Place) -> None:
+    sessions = SqlSessions(at.sidecar.database, at.sidecar.decisions)
+    assert (await sessions.running("two", SUBJECT, "a-session", at.now)).login is None
+    assert (await sessions.running("one", SUBJECT, "a-session", at.now)).login is not None
+
+
 @trying("Profiles.remembered")
 async def _(at: Place) -> None:
     found = await at.sidecar.profiles.remembered("two", SUBJECT, at.now)
@@ -304,6 +318,17 @@ async def _(at: Place) -> None:
     jti = (at.idp("two").issuer, "jti of a forged completion", int(at.now) + 60)
     assert not await at.sidecar.profiles.complete(forged, completion, [lesson("two", at.now)], jti)
     assert await at.sidecar.profiles.find("two", SUBJECT) == []
+
+
+@trying("Learning.begin")
+async def _(at: Place) -> None:
+    await at.sidecar.keys.ensure("two", SUBJECT)
+    entry = AuditEntry("two", "profile.begun", "test", SUBJECT, {"decision": "begun", "on": "registration"}, at.now)
+    spent = ("test", "jti of begun", int(at.now) + 60)
+    made = Enrollment("begun", "two", SUBJECT, at.now, spent, (), (), None, {"id": "ann", "name": "Ann"}, entry)
+    assert await at.sidecar.profiles.begin(made, [lesson("two", at.now)]) == ["password"]
+    await at.sidecar.correction.reset("two", SUBJECT, None, None, "test", at.now)
+    await at.sidecar.keys.destroy("two", SUBJECT)
 
 
 @trying("Learning.import_samples")
