@@ -34,6 +34,7 @@ def test_the_running_sidecar_ends_sessions_by_the_admin_api(by_admin: Stage, sco
     assert refresh(by_admin, granted) == 400
     assert refresh(by_admin, other) == (200 if scope == "session" else 400)
     assert told(by_admin, granted["session_state"]) is not None
+    assert (told(by_admin, other["session_state"], 1) is not None) == (scope == "all")
     print(f"{scope}: {by_admin.ended(item)['seconds']:.2f} s from the queue to the effect")
 
 

@@ -154,8 +154,7 @@ public final class RealmSessions {
         if (one == null) {
             return 0;
         }
-        AuthenticationManager.backchannelLogout(session, realm, one, session.getContext().getUri(),
-            session.getContext().getConnection(), session.getContext().getRequestHeaders(), true);
+        logOut(one, false);
         return 1;
     }
 
@@ -163,12 +162,19 @@ public final class RealmSessions {
         if (one == null) {
             return 0;
         }
-        AuthenticationManager.backchannelLogout(session, realm, one, session.getContext().getUri(),
-            session.getContext().getConnection(), session.getContext().getRequestHeaders(), true, true);
+        logOut(one, true);
         if (session.sessions().getOfflineUserSession(realm, one.getId()) != null) {
             new UserSessionManager(session).revokeOfflineUserSession(one);
         }
         return 1;
+    }
+
+    /** End one session and tell its clients. */
+    private void logOut(UserSessionModel one, boolean offline) {
+        // 26.6 keeps the first session's list of clients already told for those after it, whose clients then hear nothing.
+        session.getContext().setAuthenticationSession(null);
+        AuthenticationManager.backchannelLogout(session, realm, one, session.getContext().getUri(),
+            session.getContext().getConnection(), session.getContext().getRequestHeaders(), true, offline);
     }
 
     private static boolean isOurs(Event event) {
