@@ -24,9 +24,12 @@ FASTEST_STEP = 40.0  # ms, median of a login; the least of 10,200 is 101 on a ha
 FEWEST_DISTINCT = 3  # different hold times, to 0.1 ms; the least of eleven that people had is 8
 COPY_MS = 0.27  # mean deviation from an earlier attempt, by compared timing ...
 LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of up to 200 earlier ones
-TYPICAL = 0.12  # mean |ln(timing / usual timing)|; .18% of logins are nearer to what is usual
-UNRELATED = 0.62  # correlation of ln(step) with the text's usual ones, and ln(longest / median step) up to 1; .13% of
-# logins are below, and 38% of the uniform ones that scoring accepts. The correlation alone found 12% at the same price.
+TYPICAL = 0.11  # mean |ln(timing / usual timing)|; .05% of logins are nearer to what is usual; with .12 it was .18%
+UNRELATED = 1.16  # ``_rhythm``; .25% of logins are below, and 52% of the uniform ones that scoring accepts. The
+# correlation alone found 20% at the same price, with the longest step 33%.
+AGAINST = (
+    -0.5
+)  # a correlation below which no addend helps: fast where it is hard for everybody; none of 10,200 logins is
 FEWEST_RELATED = 8  # steps below which that says nothing
 VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
 
@@ -142,8 +145,16 @@ def _logarithms(timings: Floats, usual: Floats) -> tuple[Floats, Floats]:
 
 
 def _rhythm(steps: Floats, usual: Floats) -> float:
-    """How much of the text's rhythm logarithms of steps have: steps that are hard for everybody are slow, and some are."""
-    return _correlation(steps, usual) + min(float(steps.max() - np.median(steps)), 1.0)
+    """How much of the text's rhythm logarithms of steps have, from -1 to any number; each addend is a way of having some.
+
+    Steps that are hard for everybody are slow (correlation), one is much longer than most (up to 1), or all of it is far
+    from what is usual: who types in another tempo need not have the same hard steps, who types in the usual one does.
+    """
+    along = _correlation(steps, usual)
+    if along < AGAINST:
+        return along
+    longest = min(float(steps.max() - np.median(steps)), 1.0)
+    return along + longest + float(np.abs(steps - usual).mean())
 
 
 def _correlation(one: Floats, two: Floats) -> float:

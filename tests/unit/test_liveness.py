@@ -96,6 +96,8 @@ def test_steps_against_the_grain_of_a_text_are_unrelated_to_it() -> None:
     usual = usual_of(shared())
     backwards = usual.down_down.mean() ** 2 / usual.down_down
     assert shared_text_signs(usual.hold * 1.4, backwards, usual) == (Sign.UNRELATED,)
+    other = np.exp(np.log(usual.down_down[::-1]) * 0.5 + 2.0)  # neither along nor against, but far from what is usual
+    assert Sign.UNRELATED not in shared_text_signs(usual.hold * 1.4, other * 3.0, usual)
     with pytest.raises(ValueError, match="another text"):
         shared_text_signs(usual.hold[:-1], backwards, usual)
 
