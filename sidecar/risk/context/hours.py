@@ -36,7 +36,8 @@ def usual_share(past: Sequence[PastLogin], now: float) -> float | None:
 def _densities(times: Floats) -> Floats:
     """Return the kernel density at each time of day, from all others. Shape (n,) to (n,)."""
     angles = 2 * np.pi * (times % DAY_SECONDS) / DAY_SECONDS
-    kernels = np.exp(CONCENTRATION * (np.cos(angles[:, None] - angles[None, :]) - 1.0))
+    points = np.stack([np.cos(angles), np.sin(angles)])
+    kernels = np.exp(CONCENTRATION * (points.T @ points - 1.0))  # the cosine of a difference, without a cosine a pair
     np.fill_diagonal(kernels, 0.0)
     found: Floats = kernels.sum(axis=1)
     return found
