@@ -1,6 +1,11 @@
 """``gaitkeeper evaluate keystroke``: figures, baselines, the command from file to report."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -312,6 +317,54 @@ def test_what_was_measured_is_kept_when_a_later_set_is_cut_short(
     run("--data", tmp_path, "--setting", "first-5", "--baselines", "none", "-j", "1", "--json", out, code=130)
     assert {row["set"] for row in json.loads(out.read_text())} == {"one"}
     assert sorted(each.name for each in tmp_path.iterdir()) == ["k.json", "one", "two"]
+
+
+def group(number: int) -> set[int]:
+    """Processes of a process group that run."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = stat.read_text().rpartition(") ")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(after_name[2]) == number and after_name[0] != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def test_a_terminated_command_leaves_no_process_behind(tmp_path: Path) -> None:
+    file = event_set(tmp_path, people=12, repetitions=120)
+    command = [
+        sys.executable,
+        "-m",
+        "sidecar",
+        "evaluate",
+        "keystroke",
+        "--data",
+        str(file),
+        "--setting",
+        "all",
+        "-j",
+        "2",
+    ]
+    running = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        until = time.monotonic() + 60
+        while (
+            len(group(running.pid)) < 4 and time.monotonic() < until
+        ):  # the command, two that score, one that tracks them
+            time.sleep(0.1)
+        assert len(group(running.pid)) >= 4
+        running.terminate()
+        printed, _ = running.communicate(timeout=60)
+        assert running.returncode == 130
+        assert b"interrupted" in printed
+        while group(running.pid) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not group(running.pid)
+    finally:
+        for left in group(running.pid):
+            os.kill(left, signal.SIGKILL)
 
 
 def test_the_terminal_shows_costs_and_where_constants_come_from(tmp_path: Path) -> None:

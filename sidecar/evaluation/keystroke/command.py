@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +72,7 @@ def run_evaluation(
     _tell(found, console)
     parts: list[Part] = []
     interrupted = False
-    with _progress(console) as progress:
+    with _interruptible(), _progress(console) as progress:
         bar = progress.add_task("people scored", total=None)
         try:
             for more in measure(
@@ -100,6 +102,16 @@ def run_evaluation(
         console.print("interrupted: only whole sets are shown and written", style="bold")
         return INTERRUPTED
     return 1 if wrong else 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C: what was measured is written, and no process is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_whole(path: Path, text: str) -> None:
