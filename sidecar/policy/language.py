@@ -273,7 +273,9 @@ class PolicyReader(PeopleReader):
         except ExpressionInvalid as error:
             message = f"{error} (at character {error.column} of the expression)"
             raise self.error(parent, index, message, error.hint) from None
-        behind = "".join(token.value for token in parent.ca.items.get(index) or () if token is not None)
+        # What stands above the expression is kept as lists, what stands behind it as a token.
+        notes = parent.ca.items.get(index) or ()
+        behind = "".join(note.value for note in notes if note is not None and not isinstance(note, list))
         if re.match(r"#[^\n]*(?:&&|\|\||[=!<>]=)", behind):
             self.doubt(
                 parent,
