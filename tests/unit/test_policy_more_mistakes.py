@@ -34,7 +34,7 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "one of a list never is": (NONE, 'device.state in ["known", "old"]', 0, "that the signal can have"),
     "empty expression": (FIVE, "", 0, "the expression is empty"),
     "blank expression": (FIVE, "  ", 0, "the expression is empty"),
-    "made a comment, another below": ("- keystroke.confidence > 0.5", "- # keystroke.confidence > 0.5\n        - profile.confirmed", 0, "with a list of expressions"),
+    "made a comment, another below": ("- keystroke.confidence > 0.5", "- # keystroke.confidence > 0.5\n        - profile.confirmed", 0, "a look-up is written"),
     "function of no language": (FIVE, "count(failures.device) >= 5", 0, "the signals that exist"),
     "underscore for dot": (FIVE, "failures_device >= 5", 0, "did you mean failures.device?"),
     "capitals": (FIVE, "Failures.Device >= 5", 0, "did you mean failures.device?"),
