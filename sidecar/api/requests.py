@@ -11,8 +11,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sidecar.config import IdpSettings, Settings
 from sidecar.errors import (
@@ -147,13 +149,24 @@ def install_error_handlers(app: FastAPI) -> None:
         log.error("unforeseen", path=request.url.path, error=type(error).__name__, exc_info=error)
         return error_response(GaitkeeperError("something went wrong here; it is logged"))
 
-    @app.middleware("http")
-    async def request_id(request: Request, call_next: Callable[[Request], object]) -> Response:
-        response: Response = await call_next(request)  # type: ignore[misc]
-        given = request.headers.get("x-request-id", "")
-        if _REQUEST_ID.fullmatch(given):  # echoed as AuthZEN asks, and only what cannot forge a header or a log line
-            response.headers["X-Request-ID"] = given
-        return response
+    app.add_middleware(_RequestId)
+
+
+class _RequestId:
+    """Echoes a request's id, as AuthZEN asks, and only what cannot forge a header or a log line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = Headers(scope=scope).get("x-request-id", "") if scope["type"] == "http" else ""
+
+        async def echoing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = given
+            await send(message)
+
+        await self._app(scope, receive, echoing if _REQUEST_ID.fullmatch(given) else send)
 
 
 def origin_of(request: Request) -> str:
