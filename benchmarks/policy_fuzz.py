@@ -122,7 +122,7 @@ def kinds(policies: list[tuple[str, Policy]], cases: list[str]) -> dict[str, Kin
             pass
         seen = known(facts(draw), NOW)
         found = leaf.evaluate(seen).result
-        turned = compile_leaf(f"!({text.strip()})").evaluate(seen).result
+        turned = compile_leaf(f"!({text})").evaluate(seen).result
         if turned != {"true": "false", "false": "true"}.get(found, found):
             raise AssertionError(f"{text} is {found}, and its negation {turned}")
         if found in ("true", "false") and (engines := bare(text, seen)) not in (found, "unknown"):

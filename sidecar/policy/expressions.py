@@ -175,7 +175,8 @@ def _written(text: str) -> str:
     """Return a leaf with its texts blanked. Raises ExpressionInvalid on what cannot be seen, or means nothing here."""
     if len(text) > MAX_LENGTH:
         raise ExpressionInvalid(f"longer than {MAX_LENGTH} characters", 1, "split it over all: and any:")
-    if strange := next((index for index, character in enumerate(text) if not character.isprintable()), None):
+    strange = next((index for index, character in enumerate(text) if not character.isprintable()), None)
+    if strange is not None:
         name = unicodedata.name(text[strange], "no character") if not text[strange].isspace() else "an unusual blank"
         raise ExpressionInvalid(
             f"holds a character that cannot be printed, U+{ord(text[strange]):04X} ({name.lower()})",

@@ -60,7 +60,7 @@ def test_the_sidecar_ends_sessions_and_the_application_hears_of_it(
     direct, granted = session()
     _, other = session()
     began = time.monotonic()
-    stage.end_sessions("amelia", granted["session_state"], scope)
+    item = stage.end_sessions("amelia", granted["session_state"], scope)
     stage.until(lambda: refresh(stage, granted) == 400)
     effect = time.monotonic() - began
     assert told(stage, granted["session_state"]) is not None
@@ -68,6 +68,9 @@ def test_the_sidecar_ends_sessions_and_the_application_hears_of_it(
     assert direct.open().name == "login-login"
     assert refresh(stage, other) == (200 if scope == "session" else 400)
     assert (told(stage, other["session_state"], 1) is not None) == (scope == "all")
+    stage.until(
+        lambda: stage.ended(item)["delivered"]
+    )  # until then it looks for sessions that came back: the next test's
     print(f"{scope}: {effect:.2f} s from the queue to the effect")
 
 

@@ -116,3 +116,12 @@ def test_the_range_of_an_llr_is_the_one_that_scoring_keeps() -> None:
 
 def test_there_are_as_many_countries_as_iso_3166_names_and_one() -> None:
     assert len(COUNTRIES) == 249 + 1
+
+
+@pytest.mark.parametrize("blank", ["\n", "\u00a0", "\u200b", "\0"])
+@pytest.mark.parametrize("place", [0, 3, len("profile.confirmed")])
+def test_pol1_what_cannot_be_seen_is_refused_wherever_it_stands(blank: str, place: int) -> None:
+    text = "profile.confirmed"
+    with pytest.raises(ExpressionInvalid, match="cannot be printed") as refused:
+        compile_leaf(text[:place] + blank + text[place:])
+    assert refused.value.column == place + 1
