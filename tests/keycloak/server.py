@@ -37,17 +37,19 @@ class Server:
 class Machine:
     """The server's process, which can be killed and started again on the same database."""
 
-    def __init__(self, keys: Path, version: str, *, name: str = "keycloak", port: int = 0) -> None:
+    def __init__(
+        self, keys: Path, version: str, *, name: str = "keycloak", port: int = 0, options: tuple[str, ...] = ()
+    ) -> None:
         """``name``: which of the copies on this machine; ``port``: where another one listened before."""
         self.port, self.log = port or free_port(), CACHE / f"{name}-{version}.log"
         self._home, self._keys = server.unpacked(CACHE, version, JAR, name=name), keys
-        self._running = ExitStack()
+        self._options, self._running = options, ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         server.empty(self._home)
 
     def start(self) -> None:
         """Start, and wait until the server is ready."""
-        started = server.running(self._home, self.port, self.port + 1, self._keys, self.log)
+        started = server.running(self._home, self.port, self.port + 1, self._keys, self.log, *self._options)
         self._process = self._running.enter_context(started)
 
     def export(self, realm: str, directory: Path) -> Path:
