@@ -1,10 +1,10 @@
-"""Keycloak's own pages with our theme: what is not typed, no JavaScript, a strict policy, a passkey."""
+"""Keycloak's own pages with our theme: what is not typed, no JavaScript, a strict policy, a passkey, a security key."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-from stage import APP, PASSWORD, USERNAME, Stage, Visit
+from stage import APP, PASSWORD, STRANGER, USERNAME, Stage, Visit
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -107,6 +107,31 @@ def test_without_javascript_a_login_is_asked_for_a_second_factor_and_passes(stag
     visit.pass_otp()
     visit.page.wait_for_url(f"{APP}*")
     visit.context.close()
+
+
+def test_a_security_key_is_a_second_factor(stage: Stage, visit: Visit) -> None:
+    stage.add_person("kirana", otp=False, gaitkeeper_consent=["given 1 1795270000"])
+    stage.learn("kirana")
+    cdp = visit.context.new_cdp_session(visit.page)
+    cdp.send("WebAuthn.enable")
+    cdp.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR | {"hasResidentKey": False}})
+    named = f"{stage.server.url.replace('127.0.0.1', 'localhost')}/realms/{stage.name}/protocol/openid-connect/auth?"
+    query = {"client_id": "app", "redirect_uri": APP, "response_type": "code", "scope": "openid"}
+    visit.page.goto(named + urlencode(query | {"kc_action": "webauthn-register"}))
+    visit.type_login("kirana")  # herself, so she may set one up
+    visit.page.on("dialog", lambda dialog: dialog.accept("key"))
+    visit.page.wait_for_selector("#registerWebAuthn")
+    visit.page.click("#registerWebAuthn")
+    visit.page.wait_for_url(f"{APP}*")
+    visit.context.clear_cookies()
+    visit.page.goto(named + urlencode(query))
+    visit.type_login("kirana", who=STRANGER)
+    visit.page.wait_for_selector("#authenticateWebAuthnButton")
+    decision = stage.decision()
+    assert decision.body["facts"]["keystroke.outcome"] == "mismatch"
+    visit.page.click("#authenticateWebAuthnButton")
+    visit.page.wait_for_url(f"{APP}*")
+    assert stage.completed(decision.id)["second_factor"] is True
 
 
 def test_a_passkey_brings_no_typing_and_passes_the_same_decision(stage: Stage, visit: Visit, passkeys: None) -> None:

@@ -3,7 +3,7 @@
 <#if section = "header">
 ${msg("gaitkeeperConsentTitle")}
 <#elseif section = "form">
-<form id="gaitkeeper-consent" action="${url.loginAction}" method="post" data-version="${gaitkeeperVersion}">
+<form id="gaitkeeper-consent" class="${properties.kcFormClass!}" action="${url.loginAction}" method="post" data-version="${gaitkeeperVersion}">
 <p>${msg("gaitkeeperConsentText")}</p>
 <#-- Equal weight: neither answer is the prominent one. -->
 <div class="${properties.kcFormButtonsClass!}">
