@@ -68,9 +68,8 @@ def test_the_sidecar_ends_sessions_and_the_application_hears_of_it(
     assert direct.open().name == "login-login"
     assert refresh(stage, other) == (200 if scope == "session" else 400)
     assert (told(stage, other["session_state"], 1) is not None) == (scope == "all")
-    stage.until(
-        lambda: stage.ended(item)["delivered"]
-    )  # until then it looks for sessions that came back: the next test's
+    # Until then it looks for sessions that came back, and would find the next test's.
+    stage.until(lambda: stage.ended(item)["delivered"])
     print(f"{scope}: {effect:.2f} s from the queue to the effect")
 
 

@@ -128,6 +128,30 @@ async def test_an_account_is_disabled_before_its_sessions_end_and_by_the_admin_a
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("count", "alone"), [(1, 1), (3, 1), (500, 50)])
+async def test_nobodys_sessions_wait_for_an_application_that_hangs_nor_for_hundreds_of_others(
+    count: int, alone: int, monkeypatch: Any
+) -> None:
+    """With one session after the other, the end of all of them must come whatever becomes of each."""
+    calls: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token"):
+            return httpx.Response(200, json={"access_token": "t"})
+        calls.append(f"{request.method} {request.url.path.rpartition('/')[2]}")
+        if request.method == "DELETE" and alone == 1:
+            raise httpx.ReadTimeout("the application is told, and does not answer")
+        if request.method == "GET":
+            gone = "POST logout" in calls or request.url.path.endswith("/consents")
+            return httpx.Response(200, json=[] if gone else [{"id": f"s{number}"} for number in range(count)])
+        return httpx.Response(204)
+
+    await ender(ADMIN, answer, monkeypatch).end(item("all"), "user-1")
+    assert calls.count("POST logout") >= 1
+    assert len([call for call in calls if call.startswith("DELETE")]) == alone
+
+
+@pytest.mark.anyio
 async def test_sessions_that_come_back_are_no_receipt(monkeypatch: Any) -> None:
     with pytest.raises(DeliveryFailed) as failed:
         await ender(END, lambda _: httpx.Response(200, json={"ended": 1}), monkeypatch).end(item(), "user-1")
