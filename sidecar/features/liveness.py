@@ -27,9 +27,7 @@ LARGEST_COPY_MS = 5.5  # ... and at most; 0.1% of logins are that near to one of
 TYPICAL = 0.11  # mean |ln(timing / usual timing)|; .05% of logins are nearer to what is usual; with .12 it was .18%
 UNRELATED = 1.16  # ``_rhythm``; .25% of logins are below, and 52% of the uniform ones that scoring accepts. The
 # correlation alone found 20% at the same price, with the longest step 33%.
-AGAINST = (
-    -0.5
-)  # a correlation below which no addend helps: fast where it is hard for everybody; none of 10,200 logins is
+AGAINST = -0.5  # correlation below which no addend helps: fast where others are slow; none of 10,200 logins is
 FEWEST_RELATED = 8  # steps below which that says nothing
 VARIED = 0.3  # standard deviation of ln(usual step) from which a text has a rhythm of its own
 

@@ -336,23 +336,13 @@ def test_a_terminated_command_leaves_no_process_behind(tmp_path: Path) -> None:
     file = event_set(tmp_path, people=12, repetitions=120)
     command = [
         sys.executable,
-        "-m",
-        "sidecar",
-        "evaluate",
-        "keystroke",
-        "--data",
+        *["-m", "sidecar", "evaluate", "keystroke", "--setting", "all", "-j", "2", "--data"],
         str(file),
-        "--setting",
-        "all",
-        "-j",
-        "2",
     ]
     running = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + 60
-        while (
-            len(group(running.pid)) < 4 and time.monotonic() < until
-        ):  # the command, two that score, one that tracks them
+        while len(group(running.pid)) < 4 and time.monotonic() < until:  # itself, two that score, one that tracks
             time.sleep(0.1)
         assert len(group(running.pid)) >= 4
         running.terminate()

@@ -17,7 +17,7 @@ from sidecar.scoring.nearest_recent_2 import NearestRecent2
 KEYS, PEOPLE, SAMPLES, TRIED = 6, 24, 10, 8
 KINDS = positions_kinds(KEYS)
 SHIPPED = NearestRecent2()
-MORE_ERRORS = 0.02  # of attempts under one threshold, at most, whatever is multiplied
+MORE_ERRORS = 0.02  # of attempts under one threshold, at most, whatever is multiplied; holds x1.5 cost .016
 MORE_COST = 0.15  # of Cllr, in bits: it was .8 and more before spreads were shares of timings
 
 
@@ -75,7 +75,20 @@ def test_neither_the_length_of_holds_nor_the_tempo_matters(population: list[Floa
     assert dearer < cost + MORE_COST
 
 
-@pytest.mark.parametrize("kept", [(Kind.DOWN_DOWN,), (Kind.HOLD, Kind.DOWN_DOWN), (Kind.DOWN_DOWN, Kind.UP_DOWN)])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param(
+            (Kind.HOLD,),
+            marks=pytest.mark.xfail(
+                strict=True, reason="Cllr 1.04: unusual holds count only as far as a person has them"
+            ),
+        ),
+        (Kind.DOWN_DOWN,),
+        (Kind.HOLD, Kind.DOWN_DOWN),
+        (Kind.DOWN_DOWN, Kind.UP_DOWN),
+    ],
+)
 def test_with_kinds_missing_a_ratio_still_says_something(population: list[Floats], kept: tuple[Kind, ...]) -> None:
     columns = np.isin(KINDS, kept)
     _, cost = rates([rows[:, columns] for rows in population], KINDS[columns])
